@@ -1,0 +1,166 @@
+/*
+ * text.c
+ *		Bytes from the network as text, and text as header fields.
+ *
+ * Used when an attempt has ended, on what the receiver sent, and when a
+ * setting names a header.  Pure C without locks, transactions or palloc.
+ */
+#include <string.h>
+
+#include "text.h"
+
+#define ESCAPE_SIZE 4			/* \xNN */
+
+/* What stands at the start of some bytes that are not a UTF-8 character */
+#define NOT_UTF8 0
+#define INCOMPLETE (-1)			/* all of them may be the start of one */
+
+static int	sequence_length(const unsigned char *in, size_t length);
+static int	expected_length(unsigned char first);
+static bool second_is_valid(unsigned char first, unsigned char second);
+static bool is_displayable(const unsigned char *in, int length);
+static void write_escape(unsigned char byte, char *out);
+
+size_t
+wh_text_sanitise(const unsigned char *in, size_t in_length, char *out,
+				 size_t out_size, bool is_cut)
+{
+	const unsigned char *end = in + in_length;
+	size_t		written = 0;
+
+	if (out_size == 0)
+		return 0;
+	while (in < end)
+	{
+		int			length = sequence_length(in, end - in);
+		bool		is_kept = length > 0 && is_displayable(in, length);
+		size_t		needed = is_kept ? (size_t) length : ESCAPE_SIZE;
+
+		if ((length == INCOMPLETE && is_cut) || needed >= out_size - written)
+			break;
+		if (is_kept)
+			memcpy(out + written, in, length);
+		else
+			write_escape(*in, out + written);
+		in += is_kept ? length : 1;
+		written += needed;
+	}
+	out[written] = '\0';
+	return written;
+}
+
+bool
+wh_text_is_utf8(const char *s, size_t length)
+{
+	const unsigned char *in = (const unsigned char *) s;
+	const unsigned char *end = in + length;
+
+	while (in < end)
+	{
+		int			step = sequence_length(in, end - in);
+
+		if (step <= 0 || *in == '\0')
+			return false;
+		in += step;
+	}
+	return true;
+}
+
+bool
+wh_text_header_name_is_valid(const char *name)
+{
+	return *name != '\0' &&
+		name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					"abcdefghijklmnopqrstuvwxyz0123456789"
+					"!#$%&'*+-.^_`|~")] == '\0';
+}
+
+bool
+wh_text_header_value_is_valid(const char *value)
+{
+	size_t		length = strlen(value);
+
+	if (length == 0 ||
+		strchr(" \t", value[0]) || strchr(" \t", value[length - 1]))
+		return false;
+	for (size_t i = 0; i < length; i++)
+	{
+		if ((value[i] < ' ' || value[i] > '~') && value[i] != '\t')
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Length of the valid UTF-8 character at the start of some bytes, of which
+ * there is at least one, or NOT_UTF8, or INCOMPLETE.
+ */
+static int
+sequence_length(const unsigned char *in, size_t length)
+{
+	int			expected = expected_length(in[0]);
+
+	if (expected >= 2 && length >= 2 && !second_is_valid(in[0], in[1]))
+		return NOT_UTF8;
+	for (int i = 2; i < expected && (size_t) i < length; i++)
+	{
+		if (in[i] < 0x80 || in[i] > 0xbf)
+			return NOT_UTF8;
+	}
+	return (size_t) expected > length ? INCOMPLETE : expected;
+}
+
+/*
+ * Length of a character by its first byte.  C0, C1 and everything from F5 on
+ * never start one (RFC 3629, 4).
+ */
+static int
+expected_length(unsigned char first)
+{
+	if (first < 0x80)
+		return 1;
+	if (first >= 0xc2 && first <= 0xdf)
+		return 2;
+	if (first >= 0xe0 && first <= 0xef)
+		return 3;
+	if (first >= 0xf0 && first <= 0xf4)
+		return 4;
+	return NOT_UTF8;
+}
+
+/*
+ * The second byte is where overlong forms, surrogates and what lies beyond
+ * U+10FFFF show (RFC 3629, 4).
+ */
+static bool
+second_is_valid(unsigned char first, unsigned char second)
+{
+	unsigned char least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+	unsigned char most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+
+	return second >= least && second <= most;
+}
+
+/*
+ * Is a valid character other than a control character?  Escape sequences begin
+ * with ESC or with a character of C1.
+ */
+static bool
+is_displayable(const unsigned char *in, int length)
+{
+	if (length == 1)
+		return (in[0] >= ' ' && in[0] != 0x7f) ||
+			in[0] == '\t' || in[0] == '\n' || in[0] == '\r';
+	return !(in[0] == 0xc2 && in[1] <= 0x9f);
+}
+
+static void
+write_escape(unsigned char byte, char *out)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	out[0] = '\\';
+	out[1] = 'x';
+	out[2] = hex[byte >> 4];
+	out[3] = hex[byte & 15];
+}

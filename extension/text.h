@@ -1,0 +1,55 @@
+/*
+ * text.h
+ *		Bytes from the network as text, and text as header fields.
+ *
+ * In a delivery's life: when an attempt has ended, what the receiver sent is
+ * made storable here before it goes near a statement.  The header checks are
+ * asked when settings change, long before the first request.
+ *
+ * Needs no transaction and takes no lock: libc only, no PostgreSQL header.  No
+ * result depends on the locale.
+ */
+#ifndef WH_TEXT_H
+#define WH_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Enough room for any input of that many bytes, with NUL */
+#define WH_TEXT_SANITISED_SIZE(in_length) (4 * (size_t) (in_length) + 1)
+
+/*
+ * Write arbitrary bytes as UTF-8 text that PostgreSQL stores and a terminal
+ * only displays.  Returns the length written, without the NUL that ends it.
+ *
+ * Valid UTF-8 stays as it is.  NUL, other control characters of C0 but tab, LF
+ * and CR, DEL, C1 and each byte that is not part of valid UTF-8 are written as
+ * \xNN, byte by byte, in lower case.  A backslash stays a backslash: the form
+ * is for reading and cannot be turned back.
+ *
+ * is_cut says that we stopped reading, not that the sender stopped sending: a
+ * character that lacks its end there is dropped rather than escaped.  When
+ * out_size is too small, the text ends before the first character or escape
+ * that does not fit.
+ */
+extern size_t wh_text_sanitise(const unsigned char *in, size_t in_length,
+							   char *out, size_t out_size, bool is_cut);
+
+/*
+ * Is it UTF-8 as PostgreSQL means it: RFC 3629 without NUL?
+ */
+extern bool wh_text_is_utf8(const char *s, size_t length);
+
+/*
+ * Is it a field name, a token of RFC 9110, 5.6.2?
+ */
+extern bool wh_text_header_name_is_valid(const char *name);
+
+/*
+ * Is it a field value in ASCII (RFC 9110, 5.5): visible characters, and spaces
+ * and tabs between them?  An empty one is refused: libcurl would leave out the
+ * field.
+ */
+extern bool wh_text_header_value_is_valid(const char *value);
+
+#endif
