@@ -1,0 +1,326 @@
+/*
+ * http.c
+ *		Requests over libcurl's multi interface behind one readable descriptor.
+ *
+ * libcurl tells us the sockets it waits for; they live in an epoll set whose
+ * descriptor the caller waits on beside its latch.  All signals are blocked
+ * around libcurl, because its resolver threads inherit the mask.  Callbacks
+ * write into memory that stands ready and return codes.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "transfer.h"
+
+#define EVENTS_PER_RUN 256
+
+static void
+block_signals(sigset_t *saved)
+{
+	sigset_t	all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
+static void
+restore_signals(const sigset_t *saved)
+{
+	pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
+
+/* libcurl: wait for this socket. */
+static int
+watch_socket(CURL *easy, curl_socket_t socket, int what, void *arg,
+			 void *known)
+{
+	HttpClient *client = arg;
+	struct epoll_event event = {0};
+
+	if (what == CURL_POLL_REMOVE)
+	{
+		epoll_ctl(client->epoll, EPOLL_CTL_DEL, socket, NULL);
+		return 0;
+	}
+	event.data.fd = socket;
+	if (what & CURL_POLL_IN)
+		event.events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		event.events |= EPOLLOUT;
+	if (epoll_ctl(client->epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket,
+				  &event) != 0 && errno == EEXIST)
+		epoll_ctl(client->epoll, EPOLL_CTL_MOD, socket, &event);
+	curl_multi_assign(client->multi, socket, client);
+	return 0;
+}
+
+/* libcurl: call back after this time. */
+static int
+set_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	HttpClient *client = arg;
+
+	client->timer_us = timeout_ms < 0 ? -1 :
+		wh_transfer_clock() + (int64_t) timeout_ms * 1000;
+	return 0;
+}
+
+static Transfer *
+get_transfer(HttpClient *client)
+{
+	Transfer   *transfer = client->idle;
+
+	if (transfer)
+	{
+		client->idle = transfer->next;
+		return transfer;
+	}
+	transfer = wh_transfer_create(client);
+	if (transfer)
+	{
+		transfer->newer = client->all;
+		client->all = transfer;
+	}
+	return transfer;
+}
+
+int
+wh_http_open_descriptor(void)
+{
+	return epoll_create1(EPOLL_CLOEXEC);
+}
+
+HttpClient *
+wh_http_create(const HttpOptions *options)
+{
+	HttpClient *client = calloc(1, sizeof(HttpClient));
+
+	if (client == NULL)
+		return NULL;
+	unsetenv("SSLKEYLOGFILE");
+	client->options = *options;
+	client->timer_us = -1;
+	client->epoll = options->descriptor;
+	if (curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK)
+		client->multi = curl_multi_init();
+	client->options.ca_file = strdup(options->ca_file[0] ? options->ca_file :
+									 "/etc/ssl/certs/ca-certificates.crt");
+	if (!client->multi || !client->options.ca_file)
+	{
+		wh_http_destroy(client);
+		return NULL;
+	}
+	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS,
+					  (long) options->max_connections);
+	curl_multi_setopt(client->multi, CURLMOPT_PIPELINING,
+					  (long) CURLPIPE_NOTHING);
+	return client;
+}
+
+void
+wh_http_destroy(HttpClient *client)
+{
+	Transfer   *transfer;
+	sigset_t	saved;
+
+	if (client == NULL)
+		return;
+	block_signals(&saved);
+	while ((transfer = client->all) != NULL)
+	{
+		client->all = transfer->newer;
+		curl_multi_remove_handle(client->multi, transfer->easy);
+		wh_transfer_destroy(transfer);
+	}
+	if (client->multi)
+		curl_multi_cleanup(client->multi);
+	restore_signals(&saved);
+	free((char *) client->options.ca_file);
+	free(client);
+}
+
+static void
+put_away(HttpClient *client, Transfer *transfer)
+{
+	wh_transfer_clear(transfer);
+	transfer->next = client->idle;
+	client->idle = transfer;
+}
+
+bool
+wh_http_start(HttpClient *client, const HttpRequest *request)
+{
+	Transfer   *transfer;
+	sigset_t	saved;
+	bool		is_started = false;
+
+	block_signals(&saved);
+	transfer = get_transfer(client);
+	if (transfer)
+	{
+		is_started = wh_transfer_prepare(transfer, request) &&
+			curl_multi_add_handle(client->multi, transfer->easy) == CURLM_OK;
+		if (is_started)
+			client->in_flight++;
+		else
+			put_away(client, transfer);
+	}
+	restore_signals(&saved);
+	return is_started;
+}
+
+long
+wh_http_timeout(const HttpClient *client)
+{
+	int64_t		left;
+
+	if (client->done)
+		return 0;
+	if (client->timer_us < 0)
+		return -1;
+	left = client->timer_us - wh_transfer_clock();
+	return left <= 0 ? 0 : (long) ((left + 999) / 1000);
+}
+
+static void
+finish(HttpClient *client, Transfer *transfer, CURLcode code)
+{
+	wh_transfer_finish(transfer, code);
+	curl_multi_remove_handle(client->multi, transfer->easy);
+	client->in_flight--;
+	transfer->next = client->done;
+	client->done = transfer;
+}
+
+static void
+collect_finished(HttpClient *client)
+{
+	CURLMsg    *message;
+	int			left;
+
+	while ((message = curl_multi_info_read(client->multi, &left)) != NULL)
+	{
+		char	   *transfer;
+		CURLcode	code = message->data.result;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+		finish(client, (Transfer *) transfer, code);
+	}
+}
+
+void
+wh_http_run(HttpClient *client)
+{
+	struct epoll_event events[EVENTS_PER_RUN];
+	sigset_t	saved;
+	int			running;
+	int			count;
+
+	block_signals(&saved);
+	count = epoll_wait(client->epoll, events, EVENTS_PER_RUN, 0);
+	for (int i = 0; i < count; i++)
+	{
+		int			what = 0;
+
+		if (events[i].events & (EPOLLIN | EPOLLHUP))
+			what |= CURL_CSELECT_IN;
+		if (events[i].events & EPOLLOUT)
+			what |= CURL_CSELECT_OUT;
+		if (events[i].events & EPOLLERR)
+			what |= CURL_CSELECT_ERR;
+		curl_multi_socket_action(client->multi, events[i].data.fd, what,
+								 &running);
+	}
+	if (client->timer_us >= 0 && client->timer_us <= wh_transfer_clock())
+	{
+		client->timer_us = -1;
+		curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0,
+								 &running);
+	}
+	collect_finished(client);
+	restore_signals(&saved);
+}
+
+HttpResult *
+wh_http_next_result(HttpClient *client)
+{
+	Transfer   *transfer = client->done;
+
+	if (transfer == NULL)
+		return NULL;
+	client->done = transfer->next;
+	return &transfer->result;
+}
+
+bool
+wh_http_has_results(const HttpClient *client)
+{
+	return client->done != NULL;
+}
+
+void
+wh_http_release(HttpClient *client, HttpResult *result)
+{
+	put_away(client, (Transfer *) result);
+}
+
+int
+wh_http_in_flight(const HttpClient *client)
+{
+	return client->in_flight;
+}
+
+const char *
+wh_http_curl_version(void)
+{
+	return curl_version_info(CURLVERSION_NOW)->version;
+}
+
+const char *
+wh_http_tls_version(void)
+{
+	return curl_version_info(CURLVERSION_NOW)->ssl_version;
+}
+
+bool
+wh_http_split_url(const char *url, char *host, size_t host_size, char *target,
+				  size_t target_size)
+{
+	CURLU	   *parsed = curl_url();
+	char	   *name = NULL;
+	char	   *port = NULL;
+	char	   *path = NULL;
+	char	   *query = NULL;
+	bool		fits = false;
+
+	if (parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
+		curl_url_get(parsed, CURLUPART_HOST, &name, 0) == CURLUE_OK &&
+		curl_url_get(parsed, CURLUPART_PATH, &path, 0) == CURLUE_OK)
+	{
+		(void) curl_url_get(parsed, CURLUPART_PORT, &port,
+							CURLU_NO_DEFAULT_PORT);
+		(void) curl_url_get(parsed, CURLUPART_QUERY, &query, 0);
+		fits = (size_t) snprintf(host, host_size, "%s%s%s", name,
+								 port ? ":" : "", port ? port : "") < host_size &&
+			(size_t) snprintf(target, target_size, "%s%s%s", path,
+							  query ? "?" : "", query ? query : "") < target_size;
+	}
+	curl_free(name);
+	curl_free(port);
+	curl_free(path);
+	curl_free(query);
+	curl_url_cleanup(parsed);
+	return fits;
+}
