@@ -1,0 +1,216 @@
+/*
+ * aside.c
+ *		Stepping aside: statements that need a database without sessions.
+ *
+ * DROP DATABASE, RENAME, SET TABLESPACE and CREATE DATABASE ... TEMPLATE fail
+ * while somebody is connected.  Our workers leave for the statement, and come
+ * back unless the database is gone.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "tcop/utility.h"
+
+#include "aside.h"
+#include "compat.h"
+#include "outbox.h"
+#include "shared.h"
+
+#define LEAVE_TIMEOUT_MS 5000
+#define LEAVE_CHECK_MS 10
+
+static ProcessUtility_hook_type previous_hook = NULL;
+
+/* The database a CREATE DATABASE copies. */
+static const char *
+template_of(const CreatedbStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		DefElem    *option = lfirst(cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg)
+			return defGetString(option);
+	}
+	return "template1";
+}
+
+static bool
+moves_database(const AlterDatabaseStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The database that must have no sessions for this statement, or NULL. */
+static const char *
+database_of(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_DropdbStmt:
+			return ((DropdbStmt *) statement)->dbname;
+		case T_CreatedbStmt:
+			return template_of((CreatedbStmt *) statement);
+		case T_AlterDatabaseStmt:
+			if (moves_database((AlterDatabaseStmt *) statement))
+				return ((AlterDatabaseStmt *) statement)->dbname;
+			return NULL;
+		case T_RenameStmt:
+			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+				return ((RenameStmt *) statement)->subname;
+			return NULL;
+		default:
+			return NULL;
+	}
+}
+
+/* Statements after whose commit our workers should look around. */
+static bool
+concerns_workers(Node *statement)
+{
+	if (IsA(statement, DropStmt))
+		return ((DropStmt *) statement)->removeType == OBJECT_EXTENSION ||
+			((DropStmt *) statement)->removeType == OBJECT_SCHEMA;
+	return IsA(statement, AlterExtensionStmt);
+}
+
+static int
+count_workers(DatabaseSlot *slot, bool should_end)
+{
+	int			count = 0;
+
+	LWLockAcquire(wh_shared->lock, LW_SHARED);
+	for (int i = 0; i < WH_MAX_WORKERS; i++)
+	{
+		if (slot->workers[i].pid == 0)
+			continue;
+		count++;
+		if (should_end)
+			kill(slot->workers[i].pid, SIGTERM);
+	}
+	LWLockRelease(wh_shared->lock);
+	return count;
+}
+
+static void
+change_holds(DatabaseSlot *slot, int difference)
+{
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	slot->holds += difference;
+	LWLockRelease(wh_shared->lock);
+	wh_shared_wake_launcher();
+}
+
+static void
+wait_for_leave(DatabaseSlot *slot)
+{
+	int			waited = 0;
+
+	if (count_workers(slot, true) == 0)
+		return;
+	while (count_workers(slot, false) > 0 && waited < LEAVE_TIMEOUT_MS)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LEAVE_CHECK_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		waited += LEAVE_CHECK_MS;
+	}
+}
+
+static DatabaseSlot *
+find_slot(const char *name)
+{
+	Oid			database = name ? get_database_oid(name, true) : InvalidOid;
+	DatabaseSlot *slot = NULL;
+
+	/* Who may not do it anyway must not make our workers leave. */
+	if (!OidIsValid(database) || database == MyDatabaseId ||
+		!wh_compat_owns_database(database))
+		return NULL;
+	LWLockAcquire(wh_shared->lock, LW_SHARED);
+	slot = wh_shared_find(database);
+	LWLockRelease(wh_shared->lock);
+	return slot;
+}
+
+static void
+run_utility(PlannedStmt *pstmt, const char *query, bool is_read_only,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *environment, DestReceiver *receiver,
+			QueryCompletion *completion)
+{
+	if (previous_hook)
+		previous_hook(pstmt, query, is_read_only, context, params,
+					  environment, receiver, completion);
+	else
+		standard_ProcessUtility(pstmt, query, is_read_only, context, params,
+								environment, receiver, completion);
+}
+
+static bool
+commits_prepared(Node *statement)
+{
+	return IsA(statement, TransactionStmt) &&
+		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
+}
+
+static void
+step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
+		   ProcessUtilityContext context, ParamListInfo params,
+		   QueryEnvironment *environment, DestReceiver *receiver,
+		   QueryCompletion *completion)
+{
+	Node	   *statement = pstmt->utilityStmt;
+	DatabaseSlot *volatile slot = NULL;
+
+	if (IsTransactionState() && !commits_prepared(statement))
+	{
+		slot = find_slot(database_of(statement));
+		if (concerns_workers(statement))
+			wh_commit_announce_config();
+	}
+	else if (commits_prepared(statement))
+		wh_commit_announce_events();
+	if (slot == NULL)
+	{
+		run_utility(pstmt, query, is_read_only, context, params, environment,
+					receiver, completion);
+		return;
+	}
+	change_holds(slot, 1);
+	PG_TRY();
+	{
+		wait_for_leave(slot);
+		run_utility(pstmt, query, is_read_only, context, params, environment,
+					receiver, completion);
+	}
+	PG_FINALLY();
+	{
+		change_holds(slot, -1);
+	}
+	PG_END_TRY();
+}
+
+void
+wh_aside_install(void)
+{
+	previous_hook = ProcessUtility_hook;
+	ProcessUtility_hook = step_aside;
+}

@@ -1,0 +1,94 @@
+/*
+ * commit.c
+ *		What happens after the current transaction commits.
+ *
+ * Setting a worker's latch at once would be too early: it could look before
+ * our rows are visible and then sleep until its next deadline.  One callback
+ * per backend, registered once; the flags of a rolled-back subtransaction stay
+ * set, which costs one look in vain.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+
+#include "outbox.h"
+#include "shared.h"
+
+static bool is_registered = false;
+static bool has_events = false;
+static bool has_config = false;
+static bool has_due = false;
+static bool has_installation = false;
+
+static void
+tell_workers(void)
+{
+	DatabaseSlot *database = wh_shared_database(MyDatabaseId);
+
+	if (database == NULL)
+		return;
+	if (has_installation)
+		wh_shared_want(MyDatabaseId);
+	if (has_config)
+		pg_atomic_fetch_add_u64(&database->config_generation, 1);
+	if (has_due)
+		pg_atomic_fetch_add_u64(&database->due_generation, 1);
+	if (has_events)
+		wh_shared_announce(database);
+	if (has_config || has_due)
+		wh_shared_wake(database);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (has_events || has_config || has_due || has_installation)
+				tell_workers();
+			/* fall through */
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			has_events = has_config = has_due = has_installation = false;
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+set_flag(bool *flag)
+{
+	if (!is_registered)
+	{
+		RegisterXactCallback(at_transaction_end, NULL);
+		is_registered = true;
+	}
+	*flag = true;
+}
+
+void
+wh_commit_announce_events(void)
+{
+	set_flag(&has_events);
+}
+
+void
+wh_commit_announce_config(void)
+{
+	set_flag(&has_config);
+}
+
+void
+wh_commit_announce_due(void)
+{
+	set_flag(&has_due);
+}
+
+void
+wh_commit_announce_installation(void)
+{
+	set_flag(&has_installation);
+}

@@ -1,0 +1,72 @@
+/*
+ * compat.h
+ *		The differences between PostgreSQL 15, 16, 17 and 18 that concern us.
+ *
+ * The only file with conditions on PG_VERSION_NUM; everything else is
+ * written against one spelling.  Include it after the server's headers.
+ */
+#ifndef WH_COMPAT_H
+#define WH_COMPAT_H
+
+#include "catalog/pg_database.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_relation.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "webhook needs PostgreSQL 15 or later"
+#endif
+
+/* A PGPROC is found by its number; 17 renamed number and field. */
+#if PG_VERSION_NUM >= 170000
+#define WH_MY_PROC_NUMBER MyProcNumber
+#else
+#define WH_MY_PROC_NUMBER (MyProc->pgprocno)
+#endif
+
+/* Wait events of our own exist from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define WH_WAIT_EVENT(name) WaitEventExtensionNew(name)
+#else
+#define WH_WAIT_EVENT(name) PG_WAIT_EXTENSION
+#endif
+
+/* A wait event set belongs to a resource owner from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define WH_CREATE_WAIT_EVENT_SET(context, size) \
+	CreateWaitEventSet(NULL, size)
+#else
+#define WH_CREATE_WAIT_EVENT_SET(context, size) \
+	CreateWaitEventSet(context, size)
+#endif
+
+/* Ownership checks became one function in 16. */
+static inline bool
+wh_compat_owns_database(Oid database)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, GetUserId());
+#else
+	return pg_database_ownercheck(database, GetUserId());
+#endif
+}
+
+/* Permissions left the range table entry in 16; 18 wants unpruned entries. */
+static inline void
+wh_compat_init_range_table(EState *estate, RangeTblEntry *entry)
+{
+#if PG_VERSION_NUM >= 180000
+	ExecInitRangeTable(estate, list_make1(entry), NIL,
+					   bms_make_singleton(1));
+#elif PG_VERSION_NUM >= 160000
+	ExecInitRangeTable(estate, list_make1(entry), NIL);
+#else
+	ExecInitRangeTable(estate, list_make1(entry));
+#endif
+}
+
+#endif							/* WH_COMPAT_H */

@@ -1,0 +1,114 @@
+/*
+ * config.c
+ *		Taking: loading the configuration of endpoints into the roster.
+ *
+ * Runs in the worker's short transactions, with the snapshot of the take that
+ * needs the endpoint, so that a committed change is never missed.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "queue.h"
+#include "settings.h"
+#include "statement.h"
+
+static Statement load_endpoints = {
+	"select t.id, t.revision, t.organization_id, t.url, t.status = 'paused',"
+	"  (extract(epoch from t.timeout) * 1000)::int,"
+	"  (select array_agg(s.secret order by s.expires_at desc nulls first)"
+	"    from webhook.endpoint_secret s where s.endpoint_id = t.id"
+	"    and (s.expires_at is null or s.expires_at > clock_timestamp())),"
+	"  (select max(s.expires_at) from webhook.endpoint_secret s"
+	"    where s.endpoint_id = t.id)"
+	" from webhook.endpoint t where t.id = any($1)",
+	SPI_OK_SELECT, 1, {INT8ARRAYOID}
+};
+
+/* Make keys of the secrets and wipe their text. */
+static void
+load_keys(Endpoint *endpoint, Datum secrets)
+{
+	Datum	   *elements;
+	int			count;
+
+	deconstruct_array(DatumGetArrayTypeP(secrets), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elements, NULL, &count);
+	for (int i = 0; i < count && i < WH_MAX_SECRETS; i++)
+	{
+		char	   *secret = TextDatumGetCString(elements[i]);
+		SigningKey *key = wh_sign_key_create(secret);
+
+		explicit_bzero(secret, strlen(secret));
+		if (key == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("could not prepare the secret of endpoint " INT64_FORMAT,
+							endpoint->id)));
+		endpoint->keys[endpoint->key_count++] = key;
+	}
+}
+
+static void
+load_strings(uint64 row, Endpoint *endpoint)
+{
+	MemoryContext old;
+	char		host[300];
+	char		target[4096];
+
+	endpoint->context = AllocSetContextCreate(TopMemoryContext,
+											  "webhook endpoint",
+											  ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(endpoint->context);
+	endpoint->organization_id = wh_statement_text(row, 3);
+	endpoint->url = wh_statement_text(row, 4);
+	if (!wh_http_split_url(endpoint->url, host, sizeof(host), target,
+						   sizeof(target)))
+		host[0] = target[0] = '\0';
+	endpoint->host = pstrdup(host);
+	endpoint->target = pstrdup(target);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+load_endpoint(uint64 row)
+{
+	bool		is_null;
+	Datum		value = wh_statement_column(row, 1, &is_null);
+	Endpoint   *endpoint = wh_roster_get(DatumGetInt64(value));
+
+	wh_roster_unload(endpoint);
+	load_strings(row, endpoint);
+	endpoint->is_paused = DatumGetBool(wh_statement_column(row, 5, &is_null));
+	value = wh_statement_column(row, 6, &is_null);
+	endpoint->timeout_ms = is_null ? wh_timeout : DatumGetInt32(value);
+	value = wh_statement_column(row, 8, &is_null);
+	for (int i = 0; i < WH_MAX_SECRETS; i++)
+		endpoint->key_expires_at[i] = is_null ? DT_NOEND :
+			DatumGetTimestampTz(value);
+	value = wh_statement_column(row, 7, &is_null);
+	if (!is_null)
+		load_keys(endpoint, value);
+	endpoint->revision = DatumGetInt64(wh_statement_column(row, 2, &is_null));
+}
+
+void
+wh_queue_load_endpoints(const int64 *ids, int count)
+{
+	Datum	   *elements = palloc(Max(count, 1) * sizeof(Datum));
+	Datum		value;
+	uint64		found;
+
+	if (count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+		elements[i] = Int64GetDatum(ids[i]);
+	value = wh_statement_array(elements, NULL, count, INT8OID);
+	found = wh_statement_run(&load_endpoints, &value, NULL, true);
+	for (uint64 i = 0; i < found; i++)
+		load_endpoint(i);
+}

@@ -1,0 +1,258 @@
+/*
+ * cursor.c
+ *		Taking: cursors, the identity of this database, and what a start finds.
+ *
+ * Runs in the worker's short transactions; see queue.h.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+#include "utils/xid8.h"
+
+#include "outbox.h"
+#include "queue.h"
+#include "settings.h"
+#include "statement.h"
+
+static Statement find_extension = {
+	"select oid, extversion from pg_extension where extname = 'webhook'",
+	SPI_OK_SELECT, 0, {0}
+};
+
+static Statement write_identity = {
+	"insert into webhook.identity (origin, instance)"
+	" select $1, $2 where not exists (select from webhook.identity)",
+	SPI_OK_INSERT, 2, {INT4OID, TEXTOID}
+};
+
+static Statement check_identity = {
+	"select coalesce(bool_and(origin = $1 and instance = $2), false)"
+	" from webhook.identity",
+	SPI_OK_SELECT, 2, {INT4OID, TEXTOID}
+};
+
+static Statement lock_cursors = {
+	"lock table webhook.cursor in share row exclusive mode",
+	SPI_OK_UTILITY, 0, {0}
+};
+
+/* Keep what lies outside of our shards under the old row ... */
+static Statement split_rest = {
+	"insert into webhook.cursor (origin, shards, low, high, position_xid,"
+	"  position_id, position_endpoint_id)"
+	" select origin, shards & ~$2, low, high, position_xid, position_id,"
+	"  position_endpoint_id"
+	" from webhook.cursor where origin = $1 and shards & $2 <> 0"
+	"  and shards & ~$2 <> 0",
+	SPI_OK_INSERT, 2, {INT4OID, INT8OID}
+};
+
+/* ... and make the row ours. */
+static Statement split_ours = {
+	"update webhook.cursor set shards = shards & $2"
+	" where origin = $1 and shards & $2 <> 0 and shards & ~$2 <> 0",
+	SPI_OK_UPDATE, 2, {INT4OID, INT8OID}
+};
+
+static Statement read_cursors = {
+	"select shards, low, high, position_xid, position_id,"
+	"  position_endpoint_id"
+	" from webhook.cursor where origin = $1 and shards & $2 <> 0"
+	" order by shards",
+	SPI_OK_SELECT, 2, {INT4OID, INT8OID}
+};
+
+static Statement save_cursor = {
+	"insert into webhook.cursor (origin, shards, low, high, position_xid,"
+	"  position_id, position_endpoint_id)"
+	" values ($1, $2, $3, $4, $5, $6, $7)"
+	" on conflict (origin, shards) do update set low = excluded.low,"
+	"  high = excluded.high, position_xid = excluded.position_xid,"
+	"  position_id = excluded.position_id,"
+	"  position_endpoint_id = excluded.position_endpoint_id",
+	SPI_OK_INSERT, 7,
+	{INT4OID, INT8OID, PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, UUIDOID, INT8OID}
+};
+
+static Statement drop_cursor = {
+	"delete from webhook.cursor where origin = $1 and shards = $2",
+	SPI_OK_DELETE, 2, {INT4OID, INT8OID}
+};
+
+static Statement widen_cursor = {
+	"update webhook.cursor set shards = shards | $3"
+	" where origin = $1 and shards = $2",
+	SPI_OK_UPDATE, 3, {INT4OID, INT8OID, INT8OID}
+};
+
+static Statement unpack_snapshot = {
+	"select pg_snapshot_xmax($1), array(select pg_snapshot_xip($1))",
+	SPI_OK_SELECT, 1, {PG_SNAPSHOTOID}
+};
+
+static Statement list_endpoints = {
+	"select id from webhook.endpoint"
+	" where (1::bigint << (id & 63)::int) & $1 <> 0 order by id",
+	SPI_OK_SELECT, 1, {INT8OID}
+};
+
+static Statement interrupt_rows = {
+	"select webhook._interrupt($1, $2)",
+	SPI_OK_SELECT, 2, {INT4OID, INT8OID}
+};
+
+Oid
+wh_queue_extension(char **version)
+{
+	bool		is_null;
+
+	*version = NULL;
+	if (wh_statement_run(&find_extension, NULL, NULL, true) == 0)
+		return InvalidOid;
+	*version = wh_statement_text(0, 2);
+	return DatumGetObjectId(wh_statement_column(0, 1, &is_null));
+}
+
+bool
+wh_queue_check_identity(void)
+{
+	Datum		values[2] = {Int32GetDatum(wh_outbox_origin()),
+	CStringGetTextDatum(wh_instance)};
+	bool		is_null;
+
+	wh_statement_run(&check_identity, values, NULL, true);
+	if (DatumGetBool(wh_statement_column(0, 1, &is_null)))
+		return true;
+	return wh_statement_run(&write_identity, values, NULL, false) == 1;
+}
+
+void
+wh_queue_unpack_cursor(Cursor *cursor)
+{
+	bool		is_null;
+
+	cursor->low_xmax = 0;
+	if (cursor->low == 0)
+		return;
+	wh_statement_run(&unpack_snapshot, &cursor->low, NULL, true);
+	cursor->low_xmax = DatumGetUInt64(wh_statement_column(0, 1, &is_null));
+	cursor->low_xip = wh_statement_column(0, 2, &is_null);
+}
+
+static void
+read_cursor(uint64 row, Cursor *cursor)
+{
+	bool		is_null;
+
+	memset(cursor, 0, sizeof(*cursor));
+	cursor->position_endpoint_id = PG_INT64_MAX;
+	cursor->shards = DatumGetInt64(wh_statement_column(row, 1, &is_null));
+	cursor->low = wh_statement_column(row, 2, &is_null);
+	cursor->high = wh_statement_column(row, 3, &is_null);
+	if (is_null)
+		return;
+	cursor->position_xid = DatumGetUInt64(wh_statement_column(row, 4, &is_null));
+	if (!is_null)
+		cursor->position_id = *DatumGetUUIDP(wh_statement_column(row, 5, &is_null));
+	cursor->position_endpoint_id = DatumGetInt64(wh_statement_column(row, 6, &is_null));
+	if (is_null)
+		cursor->position_endpoint_id = PG_INT64_MAX;
+}
+
+int
+wh_queue_load_cursors(int64 shards, Cursor **cursors)
+{
+	Datum		values[2] = {Int32GetDatum(wh_outbox_origin()),
+	Int64GetDatum(shards)};
+	int64		missing = shards;
+	uint64		count;
+
+	wh_statement_run(&lock_cursors, NULL, NULL, false);
+	wh_statement_run(&split_rest, values, NULL, false);
+	wh_statement_run(&split_ours, values, NULL, false);
+	count = wh_statement_run(&read_cursors, values, NULL, false);
+	*cursors = SPI_palloc((count + 1) * sizeof(Cursor));
+	for (uint64 i = 0; i < count; i++)
+	{
+		read_cursor(i, &(*cursors)[i]);
+		missing &= ~(*cursors)[i].shards;
+	}
+	if (missing != 0)
+	{
+		/* A missing cursor: everything of this origin is new to it. */
+		Cursor	   *fresh = &(*cursors)[count++];
+
+		memset(fresh, 0, sizeof(*fresh));
+		fresh->shards = missing;
+		fresh->position_endpoint_id = PG_INT64_MAX;
+	}
+	for (uint64 i = 0; i < count; i++)
+		wh_queue_unpack_cursor(&(*cursors)[i]);
+	return (int) count;
+}
+
+void
+wh_queue_save_cursor(const Cursor *cursor)
+{
+	Datum		values[7];
+	char		nulls[8] = "       ";
+
+	values[0] = Int32GetDatum(wh_outbox_origin());
+	values[1] = Int64GetDatum(cursor->shards);
+	values[2] = cursor->low;
+	nulls[2] = cursor->low ? ' ' : 'n';
+	values[3] = cursor->high;
+	values[4] = UInt64GetDatum(cursor->position_xid);
+	values[5] = UUIDPGetDatum(&cursor->position_id);
+	values[6] = Int64GetDatum(cursor->position_endpoint_id);
+	if (cursor->high == 0)
+		nulls[3] = nulls[4] = nulls[5] = nulls[6] = 'n';
+	if (cursor->position_endpoint_id == PG_INT64_MAX)
+		nulls[6] = 'n';
+	wh_statement_run(&save_cursor, values, nulls, false);
+}
+
+void
+wh_queue_merge_cursors(const Cursor *kept, const Cursor *gone)
+{
+	Datum		values[3] = {Int32GetDatum(wh_outbox_origin()),
+		Int64GetDatum(gone->shards),
+	0};
+
+	wh_statement_run(&drop_cursor, values, NULL, false);
+	values[1] = Int64GetDatum(kept->shards);
+	values[2] = Int64GetDatum(gone->shards);
+	wh_statement_run(&widen_cursor, values, NULL, false);
+}
+
+int
+wh_queue_list_endpoints(int64 shards, int64 **ids)
+{
+	Datum		value = Int64GetDatum(shards);
+	uint64		count = wh_statement_run(&list_endpoints, &value, NULL, true);
+
+	*ids = SPI_palloc(Max(count, 1) * sizeof(int64));
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		is_null;
+
+		(*ids)[i] = DatumGetInt64(wh_statement_column(i, 1, &is_null));
+	}
+	return (int) count;
+}
+
+int
+wh_queue_interrupt(int64 shards)
+{
+	Datum		values[2] = {Int32GetDatum(wh_outbox_origin()),
+	Int64GetDatum(shards)};
+	bool		is_null;
+
+	wh_statement_run(&interrupt_rows, values, NULL, false);
+	return (int) DatumGetInt64(wh_statement_column(0, 1, &is_null));
+}

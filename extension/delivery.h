@@ -1,0 +1,43 @@
+/*
+ * delivery.h
+ *		One event for one endpoint, while a worker has it in hand.
+ */
+#ifndef WH_DELIVERY_H
+#define WH_DELIVERY_H
+
+#include "datatype/timestamp.h"
+#include "storage/itemptr.h"
+#include "utils/uuid.h"
+
+#include "http.h"
+#include "roster.h"
+
+/* A request body in UTF-8, shared by the deliveries of one event. */
+typedef struct Body
+{
+	int			references;
+	int			length;
+	char		bytes[FLEXIBLE_ARRAY_MEMBER];
+} Body;
+
+typedef struct Delivery
+{
+	MemoryContext context;		/* holds this struct and all it points to */
+	struct Delivery *next;		/* in whichever list it is on */
+	pg_uuid_t	event_id;
+	Endpoint   *endpoint;
+	const char *event_type;
+	Body	   *body;			/* NULL: the event is gone */
+	ItemPointerData tid;		/* of its queue row: a hint */
+	int			attempt;		/* the one being made */
+	TimestampTz created_at;
+	TimestampTz started_at;
+	char	   *url;			/* what was used, even if it changes */
+	char	   *organization_id;
+	char	   *headers;		/* the request's head as sent */
+	HttpResult *result;			/* NULL until it is finished */
+	bool		is_from_client; /* the result is the HTTP client's memory */
+	int			wire_index;		/* where send.c keeps it */
+} Delivery;
+
+#endif							/* WH_DELIVERY_H */

@@ -1,0 +1,265 @@
+/*
+ * launcher.c
+ *		Which databases have workers, and stepping aside for who needs them.
+ *
+ * The launcher is static and has no database; it starts workers, which never
+ * restart by themselves.  Which databases have our objects only a process
+ * inside some database can read: the scout, which looks once and leaves.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_shdepend.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "settings.h"
+#include "shared.h"
+#include "worker.h"
+
+#define RETRY_MS 1000
+#define START_TIMEOUT_MS 10000	/* then a start is taken for lost */
+
+static TimestampTz scouted_at;
+
+static bool
+start_process(const char *function, const char *type,
+			  const WorkerArguments *arguments)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	strlcpy(worker.bgw_library_name, "webhook", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, function,
+			sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_type, type, sizeof(worker.bgw_type));
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "%s for database %u",
+			 type, arguments->database);
+	memcpy(worker.bgw_extra, arguments, sizeof(*arguments));
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}
+
+/*
+ * Start one worker if its slot asks for it.  The caller holds the lock;
+ * returns false when the server has no place for another process.
+ */
+static bool
+start_worker(DatabaseSlot *database, int index, TimestampTz now)
+{
+	WorkerSlot *slot = &database->workers[index];
+	WorkerArguments arguments = {database->database, index, wh_workers};
+
+	if (slot->pid != 0 || now < slot->next_start)
+		return true;
+	if (slot->state == WORKER_STARTING &&
+		!TimestampDifferenceExceeds(slot->since, now, START_TIMEOUT_MS))
+		return true;
+	if (!start_process("webhook_worker_main", "webhook worker", &arguments))
+	{
+		slot->next_start = TimestampTzPlusMilliseconds(now, RETRY_MS);
+		strlcpy(slot->last_error, "no free background worker slot: raise max_worker_processes",
+				sizeof(slot->last_error));
+		return false;
+	}
+	slot->state = WORKER_STARTING;
+	slot->since = now;
+	return true;
+}
+
+/* Workers of another layout finish what is on the wire and leave. */
+static bool
+drain_other_layout(DatabaseSlot *database)
+{
+	bool		has_others = false;
+
+	for (int i = 0; i < WH_MAX_WORKERS; i++)
+	{
+		WorkerSlot *slot = &database->workers[i];
+
+		if (slot->pid == 0 || slot->total == wh_workers)
+			continue;
+		has_others = true;
+		if (pg_atomic_exchange_u32(&slot->should_drain, 1) == 0)
+			SetLatch(&ProcGlobal->allProcs[slot->procno].procLatch);
+	}
+	return has_others;
+}
+
+static void
+look_after_database(DatabaseSlot *database, TimestampTz now)
+{
+	if (!OidIsValid(database->database) || !database->is_wanted ||
+		database->holds > 0 || drain_other_layout(database))
+		return;
+	for (int i = 0; i < wh_workers; i++)
+	{
+		if (database->workers[i].failures == 3)
+		{
+			/* Perhaps the database is gone: the scout knows. */
+			database->workers[i].failures++;
+			wh_shared->is_scout_wanted = true;
+		}
+		if (!start_worker(database, i, now))
+			return;
+	}
+}
+
+/* A database that the scout can connect to; prefers "postgres". */
+static Oid
+choose_scouting_ground(void)
+{
+	Oid			choice = InvalidOid;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (!form->datallowconn || form->datconnlimit == -2)
+			continue;
+		if (!OidIsValid(choice) || strcmp(NameStr(form->datname), "postgres") == 0)
+			choice = form->oid;
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	return choice;
+}
+
+static void
+start_scout(void)
+{
+	WorkerArguments arguments = {choose_scouting_ground(), 0, 0};
+
+	scouted_at = GetCurrentTimestamp();
+	if (OidIsValid(arguments.database) &&
+		start_process("webhook_scout_main", "webhook scout", &arguments))
+		wh_shared->is_scout_wanted = false;
+}
+
+static void
+forget_launcher(int code, Datum arg)
+{
+	wh_shared->launcher_procno = -1;
+}
+
+void
+webhook_launcher_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	wh_shared->launcher_procno = WH_MY_PROC_NUMBER;
+	wh_shared->is_scout_wanted = true;
+	on_shmem_exit(forget_launcher, 0);
+
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (wh_shared->is_scout_wanted &&
+			TimestampDifferenceExceeds(scouted_at, now, RETRY_MS))
+			start_scout();
+		LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+		for (int i = 0; i < WH_MAX_DATABASES; i++)
+			look_after_database(&wh_shared->databases[i], now);
+		LWLockRelease(wh_shared->lock);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 RETRY_MS, WH_WAIT_EVENT("WebhookLauncher"));
+	}
+}
+
+/* Mark the databases in which the role "webhook" owns something. */
+static void
+scout(Oid role)
+{
+	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
+	bool		is_found[WH_MAX_DATABASES] = {false};
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(role));
+	scan = systable_beginscan(rel, SharedDependReferenceIndexId, true, NULL, 2,
+							  keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
+		DatabaseSlot *slot;
+
+		if (form->deptype != SHARED_DEPENDENCY_OWNER || !OidIsValid(form->dbid))
+			continue;
+		slot = wh_shared_database(form->dbid);
+		if (slot)
+			is_found[slot - wh_shared->databases] = true;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < WH_MAX_DATABASES; i++)
+		wh_shared->databases[i].is_wanted = is_found[i];
+	wh_shared->scouts++;
+	LWLockRelease(wh_shared->lock);
+}
+
+void
+webhook_scout_main(Datum arg)
+{
+	WorkerArguments arguments;
+	Oid			role;
+
+	memcpy(&arguments, MyBgworkerEntry->bgw_extra, sizeof(arguments));
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(arguments.database, InvalidOid,
+											  0);
+	StartTransactionCommand();
+	role = get_role_oid("webhook", true);
+	if (OidIsValid(role))
+		scout(role);
+	CommitTransactionCommand();
+	wh_shared_wake_launcher();
+}

@@ -1,0 +1,272 @@
+/*
+ * plan.c
+ *		Taking: which rows may start, as far as the endpoints have places.
+ *
+ * Runs in the worker's taking transaction; see plan.h.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "plan.h"
+#include "take.h"
+
+#define MAX_WISHES 500
+
+void
+wh_plan_begin(TakePlan *plan, int places)
+{
+	memset(plan, 0, sizeof(*plan));
+	plan->places = places;
+	plan->load = palloc((places + 1) * sizeof(int64));
+}
+
+static Body *
+make_body(text *payload)
+{
+	text	   *flat = (text *) PG_DETOAST_DATUM_PACKED(PointerGetDatum(payload));
+	char	   *bytes = VARDATA_ANY(flat);
+	int			length = VARSIZE_ANY_EXHDR(flat);
+	char	   *utf8 = (char *) pg_do_encoding_conversion((unsigned char *) bytes,
+														  length,
+														  GetDatabaseEncoding(),
+														  PG_UTF8);
+	Body	   *body;
+
+	if (utf8 != bytes)
+		length = strlen(utf8);
+	body = MemoryContextAllocHuge(TopMemoryContext, offsetof(Body, bytes) + length);
+	body->references = 0;
+	body->length = length;
+	memcpy(body->bytes, utf8, length);
+	return body;
+}
+
+static Delivery *
+plan_delivery(TakePlan *plan, Endpoint *endpoint, const char *event_type,
+			  int64 revision)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "webhook delivery",
+												  ALLOCSET_SMALL_SIZES);
+	Delivery   *delivery = MemoryContextAllocZero(context, sizeof(Delivery));
+
+	delivery->context = context;
+	delivery->endpoint = endpoint;
+	delivery->event_type = MemoryContextStrdup(context, event_type);
+	endpoint->in_flight++;
+	plan->places--;
+	if (endpoint->revision != revision)
+	{
+		endpoint->revision = revision;	/* ask for it once */
+		plan->load[plan->load_count++] = endpoint->id;
+	}
+	return delivery;
+}
+
+static void
+set_body(Delivery *delivery, text *payload, Body **shared)
+{
+	if (*shared == NULL)
+		*shared = make_body(payload);
+	delivery->body = *shared;
+	delivery->body->references++;
+}
+
+/* One row of a piece: on the wire from birth, or spilled. */
+static void
+plan_new_row(TakePlan *plan, const NewRow *row, Body **shared)
+{
+	Endpoint   *endpoint = wh_roster_get(row->endpoint_id);
+	QueueRow   *queued = &plan->rows[plan->row_count];
+
+	endpoint->is_paused = row->is_paused;
+	queued->event_id = row->event_id;
+	queued->endpoint_id = row->endpoint_id;
+	queued->created_at = GetCurrentTimestamp();
+	queued->is_sending = plan->places > 0 && wh_roster_places(endpoint) > 0;
+	plan->row_delivery[plan->row_count++] = NULL;
+	if (!queued->is_sending)
+	{
+		plan->is_full |= !row->is_paused;
+		wh_roster_set_due(endpoint, Min(endpoint->next_due,
+										queued->created_at));
+		return;
+	}
+	plan->row_delivery[plan->row_count - 1] =
+		plan_delivery(plan, endpoint, row->event_type, row->revision);
+	set_body(plan->row_delivery[plan->row_count - 1], row->payload, shared);
+}
+
+int
+wh_plan_new_rows(TakePlan *plan, const NewRow *rows, int count)
+{
+	Body	   *shared = NULL;
+	int			events = 0;
+
+	plan->rows = palloc(Max(count, 1) * sizeof(QueueRow));
+	plan->row_delivery = palloc(Max(count, 1) * sizeof(Delivery *));
+	for (int i = 0; i < count; i++)
+	{
+		if (i == 0 || memcmp(&rows[i].event_id, &rows[i - 1].event_id,
+							 UUID_LEN) != 0)
+		{
+			shared = NULL;
+			events++;
+		}
+		if (rows[i].endpoint_id)
+			plan_new_row(plan, &rows[i], &shared);
+	}
+	return events;
+}
+
+static void
+add_wish(Endpoint *endpoint, void *arg)
+{
+	TakePlan   *plan = arg;
+	int			places = wh_roster_places(endpoint);
+
+	if (plan->wish_count == MAX_WISHES || endpoint->next_due > plan->now ||
+		places == 0)
+		return;
+	plan->wishes[plan->wish_count++] = (DueWish)
+	{
+		endpoint->id, endpoint->next_due, Min(places, plan->places)
+	};
+}
+
+static void
+plan_due_row(TakePlan *plan, const DueRow *row)
+{
+	Endpoint   *endpoint = wh_roster_get(row->endpoint_id);
+	Body	   *shared = NULL;
+	Delivery   *delivery;
+
+	if (row->event_type == NULL)
+	{
+		plan->gone[plan->gone_count++] = *row;
+		return;
+	}
+	endpoint->is_paused = row->is_paused;
+	if (row->next_attempt_at > plan->now || plan->places <= 0 ||
+		wh_roster_places(endpoint) <= 0)
+	{
+		wh_roster_set_due(endpoint, Min(endpoint->next_due,
+										row->next_attempt_at));
+		return;
+	}
+	delivery = plan_delivery(plan, endpoint, row->event_type, row->revision);
+	delivery->event_id = row->event_id;
+	delivery->attempt = row->attempts + 1;
+	delivery->created_at = row->created_at;
+	set_body(delivery, row->payload, &shared);
+	plan->sending[plan->sending_count] = *row;
+	plan->sending_delivery[plan->sending_count++] = delivery;
+}
+
+void
+wh_plan_due(TakePlan *plan)
+{
+	DueRow	   *rows;
+	int			count;
+
+	plan->now = GetCurrentTimestamp();
+	if (wh_roster_earliest_due() > plan->now || plan->places <= 0)
+		return;
+	plan->wishes = palloc(MAX_WISHES * sizeof(DueWish));
+	wh_roster_visit(add_wish, plan);
+	for (int i = 0; i < plan->wish_count; i++)
+		plan->wishes[i].places = Min(plan->wishes[i].places,
+									 Max(plan->places / plan->wish_count, 1));
+	count = wh_queue_read_due(plan->wishes, plan->wish_count, &rows);
+	plan->sending = palloc(Max(count, 1) * sizeof(DueRow));
+	plan->gone = palloc(Max(count, 1) * sizeof(DueRow));
+	plan->sending_delivery = palloc(Max(count, 1) * sizeof(Delivery *));
+	for (int i = 0; i < plan->wish_count; i++)
+		wh_roster_get(plan->wishes[i].endpoint_id)->next_due = DT_NOEND;
+	for (int i = 0; i < count; i++)
+		plan_due_row(plan, &rows[i]);
+}
+
+static void
+add_to_list(Delivery **list, Delivery *delivery, bool is_ours)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+
+	if (!is_ours)
+	{
+		wh_take_release(delivery);
+		return;
+	}
+	delivery->url = MemoryContextStrdup(delivery->context, endpoint->url);
+	delivery->organization_id = MemoryContextStrdup(delivery->context,
+													endpoint->organization_id);
+	delivery->next = *list;
+	*list = delivery;
+}
+
+Delivery *
+wh_plan_carry_out(TakePlan *plan)
+{
+	Delivery   *list = NULL;
+
+	wh_queue_load_endpoints(plan->load, plan->load_count);
+	wh_queue_insert(plan->rows, plan->row_count);
+	wh_queue_mark_sending(plan->sending, plan->sending_count);
+	wh_queue_drop(plan->gone, plan->gone_count);
+	for (int i = 0; i < plan->row_count; i++)
+	{
+		Delivery   *delivery = plan->row_delivery[i];
+		QueueRow   *row = &plan->rows[i];
+
+		if (delivery == NULL)
+			continue;
+		delivery->event_id = row->event_id;
+		delivery->attempt = 1;
+		delivery->created_at = row->created_at;
+		delivery->tid = row->tid;
+		plan->row_delivery[i] = NULL;
+		add_to_list(&list, delivery, row->is_new);
+	}
+	for (int i = 0; i < plan->sending_count; i++)
+	{
+		plan->sending_delivery[i]->tid = plan->sending[i].tid;
+		add_to_list(&list, plan->sending_delivery[i],
+					plan->sending[i].event_type != NULL);
+	}
+	plan->row_count = plan->sending_count = 0;
+	return list;
+}
+
+static void
+release_list(Delivery *list)
+{
+	while (list)
+	{
+		Delivery   *next = list->next;
+
+		wh_take_release(list);
+		list = next;
+	}
+}
+
+void
+wh_plan_forget(TakePlan *plan, Delivery *carried_out)
+{
+	for (int i = 0; i < plan->wish_count; i++)
+		wh_roster_set_due(wh_roster_get(plan->wishes[i].endpoint_id),
+						  plan->wishes[i].mark);
+	for (int i = 0; i < plan->row_count; i++)
+	{
+		if (plan->row_delivery[i])
+			wh_take_release(plan->row_delivery[i]);
+	}
+	for (int i = 0; i < plan->sending_count; i++)
+		wh_take_release(plan->sending_delivery[i]);
+	for (int i = 0; i < plan->load_count; i++)
+		wh_roster_get(plan->load[i])->revision = 0;
+	release_list(carried_out);
+}

@@ -1,0 +1,46 @@
+/*
+ * plan.h
+ *		Taking: which rows may start, as far as the endpoints have places.
+ *
+ * A plan is made from rows that were read and carried out by rows that are
+ * written, inside one transaction.  Deliveries outlive it only when it commits.
+ */
+#ifndef WH_PLAN_H
+#define WH_PLAN_H
+
+#include "queue.h"
+
+typedef struct TakePlan
+{
+	QueueRow   *rows;			/* to insert */
+	Delivery  **row_delivery;	/* delivery of each row, or NULL */
+	int			row_count;
+	DueRow	   *sending;		/* due rows to mark */
+	Delivery  **sending_delivery;
+	int			sending_count;
+	DueRow	   *gone;			/* due rows without event or endpoint */
+	int			gone_count;
+	int64	   *load;			/* endpoints to load */
+	int			load_count;
+	DueWish    *wishes;			/* endpoints that were asked for due rows */
+	int			wish_count;
+	TimestampTz now;			/* of the due look */
+	int			places;			/* left */
+	bool		is_full;		/* a row waits for a place at its endpoint */
+} TakePlan;
+
+extern void wh_plan_begin(TakePlan *plan, int places);
+
+/* Read the due rows of endpoints that may have some and have places. */
+extern void wh_plan_due(TakePlan *plan);
+
+/* New rows of a piece, in cursor order; returns the number of events. */
+extern int	wh_plan_new_rows(TakePlan *plan, const NewRow *rows, int count);
+
+/* Write the plan down and make the list of what may be sent. */
+extern Delivery *wh_plan_carry_out(TakePlan *plan);
+
+/* An error: the endpoints are as before, and nothing was planned. */
+extern void wh_plan_forget(TakePlan *plan, Delivery *carried_out);
+
+#endif							/* WH_PLAN_H */

@@ -1,0 +1,318 @@
+/*
+ * queue.c
+ *		Taking: what the worker reads of the outbox and writes to the queue.
+ *
+ * Runs in the worker's short transactions.  The statements that read come
+ * first in a transaction and see the snapshot it began with, before it has an
+ * xid: what makes the cursor exact.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+#include "utils/xid8.h"
+
+#include "outbox.h"
+#include "queue.h"
+#include "statement.h"
+
+/*
+ * Two index ranges joined by union all, with parameters: an empty look is a
+ * few index descents.  The first covers transactions that were running when
+ * the window's low snapshot was made, the second those that began later.
+ */
+static Statement read_new = {
+	"with piece as materialized ("
+	" select * from ("
+	"  select e.* from unnest($3) as running(xid)"
+	"   cross join lateral ("
+	"    select e.xid, e.id, e.created_at, e.event_type, e.organization_id,"
+	"     e.payload, e.is_test from webhook.event e"
+	"    where e.origin = $1 and e.xid = running.xid"
+	"     and (e.xid, e.id) >= ($4, $5)"
+	"     and ($7 is null or pg_visible_in_snapshot(e.xid, $7))"
+	"    order by e.xid, e.id limit $9) e"
+	"   where running.xid >= $4"
+	"  union all"
+	"  (select e.xid, e.id, e.created_at, e.event_type, e.organization_id,"
+	"    e.payload, e.is_test from webhook.event e"
+	"   where e.origin = $1 and (e.xid, e.id) >= ($2, $11)"
+	"    and ($7 is null or pg_visible_in_snapshot(e.xid, $7))"
+	"   order by e.xid, e.id limit $9)"
+	" ) e order by e.xid, e.id limit $9)"
+	" select p.xid, p.id, p.created_at, p.event_type, p.payload,"
+	"  t.id, t.revision, t.status = 'paused'"
+	" from piece p left join lateral ("
+	"  select t.id, t.revision, t.status from webhook.endpoint t"
+	"  where t.organization_id = p.organization_id and not p.is_test"
+	"   and t.status <> 'disabled' and t.created_at <= p.created_at"
+	"   and ((1::bigint << (t.id & 63)::int) & $8) <> 0"
+	"   and webhook._subscribes(t.events, p.event_type)"
+	"   and ((p.xid, p.id) <> ($4, $5) or t.id > $6)"
+	"  order by t.id limit $10) t on true"
+	" order by p.xid, p.id, t.id limit $10",
+	SPI_OK_SELECT, 11,
+	{INT4OID, XID8OID, XID8ARRAYOID, XID8OID, UUIDOID, INT8OID,
+	PG_SNAPSHOTOID, INT8OID, INT8OID, INT8OID, UUIDOID}
+};
+
+static Statement read_due = {
+	"select q.ctid, q.event_id, q.endpoint_id, q.attempts, q.next_attempt_at,"
+	"  q.created_at, e.event_type, e.payload, t.revision, t.status = 'paused'"
+	" from unnest($1, $2, $3) as wish(endpoint_id, mark, places)"
+	" cross join lateral ("
+	"  select q.ctid, q.* from webhook.queue q"
+	"  where q.endpoint_id = wish.endpoint_id"
+	"   and q.next_attempt_at >= wish.mark and q.origin = $4"
+	"  order by q.next_attempt_at, q.event_id limit wish.places + 1) q"
+	" left join webhook.event e on e.id = q.event_id"
+	" left join webhook.endpoint t on t.id = q.endpoint_id",
+	SPI_OK_SELECT, 4,
+	{INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4OID}
+};
+
+static Statement insert_rows = {
+	"insert into webhook.queue"
+	" (event_id, endpoint_id, created_at, next_attempt_at, origin, attempts)"
+	" select n.event_id, n.endpoint_id, n.created_at,"
+	"  case when n.is_sending then null else n.created_at end, $5,"
+	"  case when n.is_sending then 1 else 0 end"
+	" from unnest($1, $2, $3, $4)"
+	"  as n(event_id, endpoint_id, created_at, is_sending)"
+	" on conflict do nothing"
+	" returning event_id, endpoint_id, ctid",
+	SPI_OK_INSERT_RETURNING, 5,
+	{UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, INT4OID}
+};
+
+static Statement mark_sending = {
+	"update webhook.queue q"
+	" set next_attempt_at = null, attempts = q.attempts + 1"
+	" from unnest($1, $2, $3) as d(tid, event_id, endpoint_id)"
+	" where q.ctid = d.tid and q.event_id = d.event_id"
+	"  and q.endpoint_id = d.endpoint_id"
+	" returning q.event_id, q.endpoint_id, q.ctid",
+	SPI_OK_UPDATE_RETURNING, 3,
+	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
+};
+
+static Statement drop_rows = {
+	"delete from webhook.queue q"
+	" using unnest($1, $2, $3) as d(tid, event_id, endpoint_id)"
+	" where q.ctid = d.tid and q.event_id = d.event_id"
+	"  and q.endpoint_id = d.endpoint_id",
+	SPI_OK_DELETE, 3,
+	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
+};
+
+static Statement current_snapshot = {
+	"select pg_current_snapshot()", SPI_OK_SELECT, 0, {0}
+};
+
+int
+wh_queue_read_new(const Cursor *cursor, int event_limit, int row_limit,
+				  NewRow **rows)
+{
+	static const pg_uuid_t zero;
+	bool		is_beyond = cursor->position_xid >= cursor->low_xmax;
+	uint64		from = is_beyond ? cursor->position_xid : cursor->low_xmax;
+	Datum		values[11];
+	char		nulls[12] = "           ";
+	uint64		count;
+
+	values[0] = Int32GetDatum(wh_outbox_origin());
+	values[1] = UInt64GetDatum(from);
+	values[2] = cursor->low ? cursor->low_xip :
+		wh_statement_array(NULL, NULL, 0, XID8OID);
+	values[3] = UInt64GetDatum(cursor->position_xid);
+	values[4] = UUIDPGetDatum(&cursor->position_id);
+	values[5] = Int64GetDatum(cursor->position_endpoint_id);
+	values[6] = cursor->high;
+	nulls[6] = cursor->high ? ' ' : 'n';
+	values[7] = Int64GetDatum(cursor->shards);
+	values[8] = Int64GetDatum(event_limit);
+	values[9] = Int64GetDatum(row_limit);
+	values[10] = is_beyond ? values[4] : UUIDPGetDatum(&zero);
+	count = wh_statement_run(&read_new, values, nulls, true);
+
+	*rows = SPI_palloc(Max(count, 1) * sizeof(NewRow));
+	for (uint64 i = 0; i < count; i++)
+	{
+		NewRow	   *row = &(*rows)[i];
+		bool		is_null;
+
+		row->xid = DatumGetUInt64(wh_statement_column(i, 1, &is_null));
+		row->event_id = *DatumGetUUIDP(wh_statement_column(i, 2, &is_null));
+		row->created_at = DatumGetTimestampTz(wh_statement_column(i, 3, &is_null));
+		row->event_type = wh_statement_text(i, 4);
+		row->payload = (text *) DatumGetPointer(wh_statement_column(i, 5, &is_null));
+		row->endpoint_id = DatumGetInt64(wh_statement_column(i, 6, &is_null));
+		if (is_null)
+			row->endpoint_id = 0;
+		row->revision = DatumGetInt64(wh_statement_column(i, 7, &is_null));
+		row->is_paused = DatumGetBool(wh_statement_column(i, 8, &is_null));
+	}
+	return (int) count;
+}
+
+static void
+read_due_row(uint64 number, DueRow *row)
+{
+	bool		is_null;
+
+	row->tid = *(ItemPointer) DatumGetPointer(wh_statement_column(number, 1, &is_null));
+	row->event_id = *DatumGetUUIDP(wh_statement_column(number, 2, &is_null));
+	row->endpoint_id = DatumGetInt64(wh_statement_column(number, 3, &is_null));
+	row->attempts = DatumGetInt32(wh_statement_column(number, 4, &is_null));
+	row->next_attempt_at = DatumGetTimestampTz(wh_statement_column(number, 5, &is_null));
+	row->created_at = DatumGetTimestampTz(wh_statement_column(number, 6, &is_null));
+	row->event_type = wh_statement_text(number, 7);
+	row->payload = (text *) DatumGetPointer(wh_statement_column(number, 8, &is_null));
+	row->revision = DatumGetInt64(wh_statement_column(number, 9, &is_null));
+	if (is_null)
+		row->event_type = NULL; /* the endpoint is gone */
+	row->is_paused = DatumGetBool(wh_statement_column(number, 10, &is_null));
+}
+
+int
+wh_queue_read_due(const DueWish *wishes, int count, DueRow **rows)
+{
+	Datum	   *columns[3];
+	Datum		values[4];
+	uint64		found;
+
+	for (int c = 0; c < 3; c++)
+		columns[c] = palloc(Max(count, 1) * sizeof(Datum));
+	for (int i = 0; i < count; i++)
+	{
+		columns[0][i] = Int64GetDatum(wishes[i].endpoint_id);
+		columns[1][i] = TimestampTzGetDatum(wishes[i].mark);
+		columns[2][i] = Int32GetDatum(wishes[i].places);
+	}
+	values[0] = wh_statement_array(columns[0], NULL, count, INT8OID);
+	values[1] = wh_statement_array(columns[1], NULL, count, TIMESTAMPTZOID);
+	values[2] = wh_statement_array(columns[2], NULL, count, INT4OID);
+	values[3] = Int32GetDatum(wh_outbox_origin());
+	found = wh_statement_run(&read_due, values, NULL, true);
+
+	*rows = SPI_palloc(Max(found, 1) * sizeof(DueRow));
+	for (uint64 i = 0; i < found; i++)
+		read_due_row(i, &(*rows)[i]);
+	return (int) found;
+}
+
+/* Does row i of the result carry this key?  Columns 1 and 2. */
+static bool
+is_same_delivery(uint64 row, const pg_uuid_t *event_id, int64 endpoint_id)
+{
+	bool		is_null;
+
+	return memcmp(DatumGetUUIDP(wh_statement_column(row, 1, &is_null)),
+				  event_id, sizeof(*event_id)) == 0 &&
+		DatumGetInt64(wh_statement_column(row, 2, &is_null)) == endpoint_id;
+}
+
+void
+wh_queue_insert(QueueRow *rows, int count)
+{
+	Datum	   *columns[4];
+	Datum		values[5];
+	uint64		inserted;
+	uint64		at = 0;
+
+	if (count == 0)
+		return;
+	for (int c = 0; c < 4; c++)
+		columns[c] = palloc(count * sizeof(Datum));
+	for (int i = 0; i < count; i++)
+	{
+		columns[0][i] = UUIDPGetDatum(&rows[i].event_id);
+		columns[1][i] = Int64GetDatum(rows[i].endpoint_id);
+		columns[2][i] = TimestampTzGetDatum(rows[i].created_at);
+		columns[3][i] = BoolGetDatum(rows[i].is_sending);
+	}
+	values[0] = wh_statement_array(columns[0], NULL, count, UUIDOID);
+	values[1] = wh_statement_array(columns[1], NULL, count, INT8OID);
+	values[2] = wh_statement_array(columns[2], NULL, count, TIMESTAMPTZOID);
+	values[3] = wh_statement_array(columns[3], NULL, count, BOOLOID);
+	values[4] = Int32GetDatum(wh_outbox_origin());
+	inserted = wh_statement_run(&insert_rows, values, NULL, false);
+
+	/* Rows come back in the order given; some may have been there. */
+	for (int i = 0; i < count; i++)
+	{
+		bool		is_null;
+
+		rows[i].is_new = at < inserted &&
+			is_same_delivery(at, &rows[i].event_id, rows[i].endpoint_id);
+		if (rows[i].is_new)
+			rows[i].tid = *(ItemPointer) DatumGetPointer(wh_statement_column(at++, 3, &is_null));
+	}
+}
+
+static void
+make_keys(const DueRow *rows, int count, Datum *values)
+{
+	Datum	   *columns[3];
+
+	for (int c = 0; c < 3; c++)
+		columns[c] = palloc(Max(count, 1) * sizeof(Datum));
+	for (int i = 0; i < count; i++)
+	{
+		columns[0][i] = PointerGetDatum(&rows[i].tid);
+		columns[1][i] = UUIDPGetDatum(&rows[i].event_id);
+		columns[2][i] = Int64GetDatum(rows[i].endpoint_id);
+	}
+	values[0] = wh_statement_array(columns[0], NULL, count, TIDOID);
+	values[1] = wh_statement_array(columns[1], NULL, count, UUIDOID);
+	values[2] = wh_statement_array(columns[2], NULL, count, INT8OID);
+}
+
+void
+wh_queue_mark_sending(DueRow *rows, int count)
+{
+	Datum		values[3];
+	uint64		marked;
+	uint64		at = 0;
+
+	if (count == 0)
+		return;
+	make_keys(rows, count, values);
+	marked = wh_statement_run(&mark_sending, values, NULL, false);
+	for (int i = 0; i < count; i++)
+	{
+		bool		is_null;
+
+		/* A row that somebody changed meanwhile is not ours to send. */
+		if (at < marked &&
+			is_same_delivery(at, &rows[i].event_id, rows[i].endpoint_id))
+			rows[i].tid = *(ItemPointer) DatumGetPointer(wh_statement_column(at++, 3, &is_null));
+		else
+			rows[i].event_type = NULL;
+	}
+}
+
+void
+wh_queue_drop(const DueRow *rows, int count)
+{
+	Datum		values[3];
+
+	if (count == 0)
+		return;
+	make_keys(rows, count, values);
+	wh_statement_run(&drop_rows, values, NULL, false);
+}
+
+Datum
+wh_queue_snapshot(void)
+{
+	bool		is_null;
+
+	wh_statement_run(&current_snapshot, NULL, NULL, true);
+	return wh_statement_column(0, 1, &is_null);
+}

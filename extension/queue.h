@@ -1,0 +1,127 @@
+/*
+ * queue.h
+ *		Every statement of the worker on the outbox, the queue and the log.
+ *
+ * Each function runs inside a transaction begun by wh_session_begin and ends
+ * none, except where it says so.  What it returns is copied out of SPI.
+ */
+#ifndef WH_QUEUE_H
+#define WH_QUEUE_H
+
+#include "access/transam.h"
+
+#include "delivery.h"
+
+/* Up to where the outbox has been read: a window and a position in it. */
+typedef struct Cursor
+{
+	int64		shards;			/* bit mask */
+	Datum		low;			/* pg_snapshot, or 0: nothing was taken */
+	Datum		high;			/* pg_snapshot, or 0: no window is open */
+	uint64		low_xmax;		/* 0 when low is 0 */
+	Datum		low_xip;		/* xid8[] */
+	uint64		position_xid;	/* last event taken in the window */
+	pg_uuid_t	position_id;
+	int64		position_endpoint_id;	/* of that event; max: all of them */
+	MemoryContext context;		/* holds the Datums */
+} Cursor;
+
+/* A new event for one endpoint, or for none (endpoint_id 0). */
+typedef struct NewRow
+{
+	uint64		xid;
+	pg_uuid_t	event_id;
+	TimestampTz created_at;
+	char	   *event_type;
+	text	   *payload;		/* perhaps toasted */
+	int64		endpoint_id;
+	int64		revision;
+	bool		is_paused;
+} NewRow;
+
+/* A queued delivery that may be due. */
+typedef struct DueRow
+{
+	ItemPointerData tid;
+	pg_uuid_t	event_id;
+	int64		endpoint_id;
+	int			attempts;
+	TimestampTz next_attempt_at;
+	TimestampTz created_at;
+	char	   *event_type;		/* NULL: the event is gone */
+	text	   *payload;
+	int64		revision;
+	bool		is_paused;
+} DueRow;
+
+/* What a due look asks of one endpoint. */
+typedef struct DueWish
+{
+	int64		endpoint_id;
+	TimestampTz mark;			/* nothing is due before */
+	int			places;
+} DueWish;
+
+/* One row to insert; tid and is_new come back. */
+typedef struct QueueRow
+{
+	pg_uuid_t	event_id;
+	int64		endpoint_id;
+	TimestampTz created_at;
+	bool		is_sending;		/* else it waits, due at once */
+	bool		is_new;			/* false: was there already */
+	ItemPointerData tid;
+} QueueRow;
+
+/* Whether the extension is there and which one: its oid and version. */
+extern Oid	wh_queue_extension(char **version);
+
+/*
+ * Whether this database may deliver: its identity row is the only one.  Writes
+ * the first one.
+ */
+extern bool wh_queue_check_identity(void);
+
+/* Cursors of these shards, split where they reach beyond; one or more. */
+extern int	wh_queue_load_cursors(int64 shards, Cursor **cursors);
+extern void wh_queue_save_cursor(const Cursor *cursor);
+extern void wh_queue_merge_cursors(const Cursor *kept, const Cursor *gone);
+
+/* The snapshot that the first reads of this transaction see. */
+extern Datum wh_queue_snapshot(void);
+
+/* Derive low_xmax and low_xip from low. */
+extern void wh_queue_unpack_cursor(Cursor *cursor);
+
+/*
+ * New events in cursor order, at most event_limit, times their endpoints, at
+ * most row_limit rows.  A fresh window (high 0) is read with the snapshot that
+ * wh_queue_snapshot returns.
+ */
+extern int	wh_queue_read_new(const Cursor *cursor, int event_limit,
+							  int row_limit, NewRow **rows);
+
+extern int	wh_queue_read_due(const DueWish *wishes, int count,
+							  DueRow **rows);
+
+extern void wh_queue_insert(QueueRow *rows, int count);
+
+/* Count an attempt for each row and mark it as on the wire. */
+extern void wh_queue_mark_sending(DueRow *rows, int count);
+
+/* Load what the roster does not have; ids of the same shard owner. */
+extern void wh_queue_load_endpoints(const int64 *ids, int count);
+
+/* All endpoints of these shards that have queued rows or may get some. */
+extern int	wh_queue_list_endpoints(int64 shards, int64 **ids);
+
+/* Rows that a crash left on the wire: log them, and make them due. */
+extern int	wh_queue_interrupt(int64 shards);
+
+/* An orderly stop: these requests were cut off and do not count. */
+extern void wh_queue_give_back(Delivery **deliveries, int count);
+
+/* Rows whose event is gone: drop them. */
+extern void wh_queue_drop(const DueRow *rows, int count);
+
+#endif							/* WH_QUEUE_H */

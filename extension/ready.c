@@ -1,0 +1,114 @@
+/*
+ * ready.c
+ *		Getting a worker ready: what must hold before it may send.
+ *
+ * The extension is there in our version, the database is no copy, and the
+ * shards are ours.  Each in a short transaction of its own.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+
+#include "queue.h"
+#include "ready.h"
+#include "session.h"
+#include "settings.h"
+#include "slot.h"
+#include "statement.h"
+#include "take.h"
+
+static Oid	extension = InvalidOid; /* the one this worker serves */
+
+WorkerState
+wh_ready_check(void)
+{
+	char	   *version;
+	Oid			found;
+	WorkerState state = WORKER_RUNNING;
+
+	StartTransactionCommand();
+	found = get_extension_oid("webhook", true);
+	CommitTransactionCommand();
+	if (!OidIsValid(found))
+	{
+		wh_slot_unwanted();
+		proc_exit(0);
+	}
+
+	wh_session_begin("checking the installation");
+	found = wh_queue_extension(&version);
+	if (extension && found != extension)
+		proc_exit(1);			/* dropped and made anew: start over */
+	extension = found;
+	if (strcmp(version, WEBHOOK_VERSION) != 0)
+		state = WORKER_VERSION;
+	else if (!wh_queue_check_identity())
+		state = WORKER_COPY;
+	wh_session_commit(false);
+	return wh_enabled || state != WORKER_RUNNING ? state : WORKER_OFF;
+}
+
+/* The shards of one of several workers: every total-th, from index on. */
+static int64
+shards_of(int index, int total)
+{
+	uint64		mask = 0;
+
+	for (int shard = index; shard < WH_SHARDS; shard += total)
+		mask |= UINT64CONST(1) << shard;
+	return (int64) mask;
+}
+
+/*
+ * Own our shards for as long as this process lives.  The lock is on the
+ * extension, where ordinary users cannot take one, and waits for the owner
+ * before us to finish.
+ */
+static void
+lock_shards(int64 shards)
+{
+	for (int shard = 0; shard < WH_SHARDS; shard++)
+	{
+		LOCKTAG		tag;
+
+		if ((((uint64) shards >> shard) & 1) == 0)
+			continue;
+		SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId,
+						   extension, shard + 1);
+		(void) LockAcquire(&tag, ExclusiveLock, true, false);
+	}
+}
+
+void
+wh_ready_start(int index, int total)
+{
+	int64		shards = shards_of(index, total);
+
+	wh_session_begin("waiting for shards");
+	lock_shards(shards);
+	wh_session_commit(false);
+	wh_session_begin("starting");
+	wh_take_start(shards);
+	wh_session_commit(true);
+}
+
+bool
+wh_ready_maintain(void)
+{
+	static Statement maintain = {
+		"select webhook._maintain()", SPI_OK_SELECT, 0, {0}
+	};
+	bool		is_null;
+	bool		is_done;
+
+	wh_session_begin("maintaining partitions");
+	wh_statement_run(&maintain, NULL, NULL, false);
+	is_done = DatumGetBool(wh_statement_column(0, 1, &is_null));
+	wh_session_commit(false);
+	return is_done;
+}

@@ -1,0 +1,71 @@
+/*
+ * roster.h
+ *		What a worker knows of its endpoints, in its own memory.
+ *
+ * Configuration is loaded when a delivery needs it and its revision is new.
+ * In-flight counts, windows and due marks exist nowhere else.
+ */
+#ifndef WH_ROSTER_H
+#define WH_ROSTER_H
+
+#include "datatype/timestamp.h"
+
+#include "sign.h"
+
+#define WH_MAX_SECRETS 2
+
+typedef struct Endpoint
+{
+	int64		id;				/* hash key */
+	int64		revision;		/* of what is loaded; 0: nothing */
+	MemoryContext context;		/* holds the strings; NULL: nothing loaded */
+	char	   *organization_id;
+	char	   *url;
+	char	   *host;			/* value of the Host header */
+	char	   *target;			/* path and query of the request line */
+	int			timeout_ms;
+	bool		is_paused;
+	int			key_count;		/* newest first */
+	SigningKey *keys[WH_MAX_SECRETS];
+	TimestampTz key_expires_at[WH_MAX_SECRETS];
+
+	int			in_flight;		/* requests on the wire */
+	int			window;			/* how many there may be */
+	TimestampTz next_due;		/* no queued row is due before; DT_NOEND: none
+								 * is queued */
+	bool		is_cautious;	/* after a crash: one at a time */
+} Endpoint;
+
+extern void wh_roster_create(void);
+
+/* The endpoint, made with nothing loaded when it is not known yet. */
+extern Endpoint *wh_roster_get(int64 id);
+
+/* Visit all; the callback must not add any. */
+extern void wh_roster_visit(void (*visit) (Endpoint *endpoint, void *arg),
+							void *arg);
+
+/* Forget what is loaded, wiping its secrets. */
+extern void wh_roster_unload(Endpoint *endpoint);
+
+/*
+ * Set when the next queued row of an endpoint is due, and the earliest of all
+ * endpoints that have places.
+ */
+extern void wh_roster_set_due(Endpoint *endpoint, TimestampTz due);
+extern TimestampTz wh_roster_earliest_due(void);
+
+/* Recompute the earliest; costs a visit of all endpoints. */
+extern void wh_roster_refresh_earliest(void);
+
+/* Nothing is known any more: of due times, or of configuration too. */
+extern void wh_roster_forget_due(void);
+extern void wh_roster_forget_config(void);
+
+/* How many more requests may be started now. */
+extern int	wh_roster_places(const Endpoint *endpoint);
+
+/* Note how an attempt ended: a window grows with successes. */
+extern void wh_roster_note_result(Endpoint *endpoint, bool is_success);
+
+#endif							/* WH_ROSTER_H */

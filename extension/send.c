@@ -1,0 +1,237 @@
+/*
+ * send.c
+ *		Sending: deliveries become requests, requests become results.
+ *
+ * The one user of libcurl in the worker; runs outside any transaction.
+ */
+#include "postgres.h"
+
+#include <unistd.h>
+
+#include "lib/stringinfo.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "request.h"
+#include "send.h"
+#include "settings.h"
+
+static HttpClient *client;
+static Delivery *local_results; /* ended before they were sent */
+
+/* Deliveries on the wire, for the day that this process must leave. */
+static Delivery **on_wire;
+static int	on_wire_count;
+static int	on_wire_size;
+
+/*
+ * A changed setting of the client would have to reach the requests on the
+ * wire too; so a new client is made when the old one is idle.
+ */
+static HttpOptions options;
+static bool is_outdated;
+
+static bool
+replace_client(void)
+{
+	HttpClient *fresh = wh_http_create(&options);
+
+	if (fresh == NULL)
+		return false;
+	wh_http_destroy(client);
+	client = fresh;
+	is_outdated = false;
+	return true;
+}
+
+bool
+wh_send_configure(void)
+{
+	options.ca_file = wh_ca_file;
+	options.allow_http = wh_allow_http;
+	options.body_limit = wh_response_body_limit;
+	options.max_connections = wh_max_in_flight;
+	if (!wh_guard_parse_rules(wh_allow_addresses, options.rules,
+							  &options.rule_count))
+		options.rule_count = 0;
+	if (client == NULL)
+	{
+		options.descriptor = wh_http_open_descriptor();
+		return options.descriptor >= 0 && replace_client();
+	}
+	is_outdated = true;
+	return true;
+}
+
+/* An attempt that ends here: its result is ours, not the client's. */
+static void
+end_locally(Delivery *delivery, HttpErrorClass error_class,
+			const char *message)
+{
+	HttpResult *result = MemoryContextAllocZero(delivery->context,
+												sizeof(HttpResult));
+
+	result->error_class = error_class;
+	strlcpy(result->error, message, sizeof(result->error));
+	delivery->result = result;
+	delivery->next = local_results;
+	local_results = delivery;
+}
+
+static void
+note_on_wire(Delivery *delivery)
+{
+	if (on_wire_count == on_wire_size)
+	{
+		on_wire_size = Max(on_wire_size * 2, 64);
+		on_wire = on_wire ?
+			repalloc(on_wire, on_wire_size * sizeof(Delivery *)) :
+			MemoryContextAlloc(TopMemoryContext,
+							   on_wire_size * sizeof(Delivery *));
+	}
+	delivery->wire_index = on_wire_count;
+	on_wire[on_wire_count++] = delivery;
+}
+
+static void
+forget_on_wire(Delivery *delivery)
+{
+	Delivery   *last = on_wire[--on_wire_count];
+
+	last->wire_index = delivery->wire_index;
+	on_wire[last->wire_index] = last;
+}
+
+static void
+send_one(Delivery *delivery)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+	StringInfoData head;
+	HttpRequest request = {0};
+	UrlVerdict	verdict;
+	int			line_length;
+
+	delivery->started_at = GetCurrentTimestamp();
+	wh_guard_check_url(delivery->url, options.allow_http, options.rules,
+					   options.rule_count, &verdict);
+	if (!verdict.is_allowed)
+	{
+		bool		is_address = strcmp(verdict.message, WH_GUARD_BLOCKED) == 0;
+
+		end_locally(delivery, is_address ? HTTP_BLOCKED : HTTP_INTERNAL,
+					verdict.message);
+		return;
+	}
+	if (endpoint->key_count == 0)
+	{
+		end_locally(delivery, HTTP_INTERNAL, "the endpoint has no secret");
+		return;
+	}
+	MemoryContextSwitchTo(delivery->context);
+	initStringInfo(&head);
+	wh_request_append_line(&head, endpoint);
+	line_length = head.len;
+	wh_request_append_headers(&head, delivery, delivery->started_at);
+	delivery->headers = head.data;
+
+	request.url = delivery->url;
+	request.headers = head.data + line_length;
+	request.body = delivery->body->bytes;
+	request.body_length = delivery->body->length;
+	request.timeout_ms = endpoint->timeout_ms;
+	request.owner = delivery;
+	if (wh_http_start(client, &request))
+		note_on_wire(delivery);
+	else
+		end_locally(delivery, HTTP_INTERNAL, "out of memory");
+}
+
+void
+wh_send(Delivery *list)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	if (is_outdated && wh_http_in_flight(client) == 0 &&
+		!wh_http_has_results(client))
+		(void) replace_client();
+	while (list)
+	{
+		Delivery   *delivery = list;
+
+		list = delivery->next;
+		delivery->next = NULL;
+		send_one(delivery);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+void
+wh_send_run(void)
+{
+	wh_http_run(client);
+}
+
+Delivery *
+wh_send_next_finished(void)
+{
+	Delivery   *delivery = local_results;
+	HttpResult *result;
+
+	if (delivery)
+	{
+		local_results = delivery->next;
+		return delivery;
+	}
+	result = wh_http_next_result(client);
+	if (result == NULL)
+		return NULL;
+	delivery = result->owner;
+	delivery->result = result;
+	delivery->is_from_client = true;
+	forget_on_wire(delivery);
+	return delivery;
+}
+
+void
+wh_send_release(Delivery *delivery)
+{
+	if (delivery->is_from_client)
+		wh_http_release(client, delivery->result);
+}
+
+int
+wh_send_in_flight(void)
+{
+	return on_wire_count;
+}
+
+int
+wh_send_descriptor(void)
+{
+	return options.descriptor;
+}
+
+long
+wh_send_timeout(void)
+{
+	return local_results ? 0 : wh_http_timeout(client);
+}
+
+int
+wh_send_list(Delivery ***deliveries)
+{
+	*deliveries = on_wire;
+	return on_wire_count;
+}
+
+void
+wh_send_reset(void)
+{
+	wh_http_destroy(client);
+	client = NULL;
+	if (options.descriptor >= 0)
+		close(options.descriptor);
+	options.descriptor = -1;
+	on_wire_count = 0;
+	local_results = NULL;
+}

@@ -1,0 +1,128 @@
+/*
+ * session.c
+ *		The worker's database session: short transactions as the owner role.
+ *
+ * The role is set after each transaction start and inside a security-
+ * restricted operation: a plain SET ROLE could be undone by a hostile trigger.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "catalogue.h"
+#include "session.h"
+
+static Oid	session_user_id;
+
+void
+wh_session_pin_settings(void)
+{
+	static const char *const pinned[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"DateStyle", "ISO, YMD"},
+		{"IntervalStyle", "postgres"},
+		{"TimeZone", "UTC"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "1s"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"transaction_timeout", "0"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"session_replication_role", "origin"},
+		{"row_security", "off"},
+		{"check_function_bodies", "on"},
+		{"client_min_messages", "error"},
+		{"jit", "off"},
+		{"max_parallel_workers_per_gather", "0"},
+		{"plan_cache_mode", "force_generic_plan"},
+		{"enable_seqscan", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"synchronous_commit", "off"},
+	};
+
+	session_user_id = GetUserId();
+	for (int i = 0; i < lengthof(pinned); i++)
+	{
+		if (GetConfigOption(pinned[i][0], true, false))
+			SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET,
+							PGC_S_OVERRIDE);
+	}
+}
+
+void
+wh_session_begin(const char *activity)
+{
+	Oid			owner;
+
+	pgstat_report_activity(STATE_RUNNING, activity);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	owner = wh_owner_role();
+	SetUserIdAndSecContext(owner, SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+}
+
+static void
+finish(void)
+{
+	SetUserIdAndSecContext(session_user_id, 0);
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+void
+wh_session_commit(bool is_durable)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	if (is_durable)
+		(void) set_config_option("synchronous_commit", "on", PGC_SUSET,
+								 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0,
+								 false);
+	CommitTransactionCommand();
+	finish();
+}
+
+void
+wh_session_abort(void)
+{
+	AbortCurrentTransaction();
+	finish();
+}
+
+bool
+wh_session_has_changed(void)
+{
+	static TransactionId last_xmin,
+				last_xmax;
+	static uint32 last_count;
+	static uint64 last_sum;
+	Snapshot	snapshot;
+	uint64		sum = 0;
+	bool		has_changed;
+
+	StartTransactionCommand();
+	snapshot = GetTransactionSnapshot();
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		sum += (uint64) snapshot->xip[i] * snapshot->xip[i];
+	has_changed = snapshot->xmin != last_xmin || snapshot->xmax != last_xmax ||
+		snapshot->xcnt != last_count || sum != last_sum;
+	last_xmin = snapshot->xmin;
+	last_xmax = snapshot->xmax;
+	last_count = snapshot->xcnt;
+	last_sum = sum;
+	CommitTransactionCommand();
+	return has_changed;
+}

@@ -1,0 +1,32 @@
+/*
+ * session.h
+ *		The worker's database session: short transactions as the owner role.
+ */
+#ifndef WH_SESSION_H
+#define WH_SESSION_H
+
+/* Pin every setting that could change what the worker's statements do. */
+extern void wh_session_pin_settings(void);
+
+/*
+ * Begin a transaction as the owner of our objects, connected to SPI, with a
+ * snapshot pushed that the transaction's first reads use.
+ */
+extern void wh_session_begin(const char *activity);
+
+/*
+ * Commit.  is_durable: returns when the commit is flushed, and replicated if
+ * the server waits for standbys; otherwise a crash may take it back.
+ */
+extern void wh_session_commit(bool is_durable);
+
+/* After an error was caught: roll back and forget. */
+extern void wh_session_abort(void);
+
+/*
+ * Whether other sessions may have committed something since the last call;
+ * takes a snapshot, runs no statement.
+ */
+extern bool wh_session_has_changed(void);
+
+#endif							/* WH_SESSION_H */

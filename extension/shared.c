@@ -1,0 +1,171 @@
+/*
+ * shared.c
+ *		Shared memory: its allocation, and who can be woken through it.
+ *
+ * Setting a latch by procno without the lock may wake a process that has
+ * nothing to do with us when the slot's owner has just left; every waiter in
+ * the server tolerates that.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+
+#include "shared.h"
+
+SharedState *wh_shared = NULL;
+
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+
+static void
+request_memory(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
+	RequestNamedLWLockTranche("webhook", 1);
+}
+
+static void
+initialize_database(DatabaseSlot *slot)
+{
+	memset(slot, 0, sizeof(*slot));
+	pg_atomic_init_u64(&slot->config_generation, 1);
+	pg_atomic_init_u64(&slot->due_generation, 1);
+	pg_atomic_init_u64(&slot->requests, 0);
+	pg_atomic_init_u64(&slot->failures, 0);
+	for (int i = 0; i < WH_MAX_WORKERS; i++)
+	{
+		slot->workers[i].procno = -1;
+		pg_atomic_init_u32(&slot->workers[i].news, 0);
+		pg_atomic_init_u32(&slot->workers[i].in_flight, 0);
+		pg_atomic_init_u32(&slot->workers[i].should_drain, 0);
+	}
+}
+
+static void
+start_memory(void)
+{
+	bool		found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	wh_shared = ShmemInitStruct("webhook", sizeof(SharedState), &found);
+	if (!found)
+	{
+		wh_shared->lock = &GetNamedLWLockTranche("webhook")->lock;
+		wh_shared->launcher_procno = -1;
+		wh_shared->is_scout_wanted = true;
+		wh_shared->scouts = 0;
+		for (int i = 0; i < WH_MAX_DATABASES; i++)
+			initialize_database(&wh_shared->databases[i]);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+wh_shared_install(void)
+{
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_memory;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = start_memory;
+}
+
+DatabaseSlot *
+wh_shared_find(Oid database)
+{
+	Assert(LWLockHeldByMe(wh_shared->lock));
+	for (int i = 0; i < WH_MAX_DATABASES; i++)
+	{
+		if (wh_shared->databases[i].database == database)
+			return &wh_shared->databases[i];
+	}
+	return NULL;
+}
+
+DatabaseSlot *
+wh_shared_database(Oid database)
+{
+	DatabaseSlot *slot;
+
+	if (wh_shared == NULL)
+		return NULL;
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	slot = wh_shared_find(database);
+	if (slot == NULL)
+	{
+		slot = wh_shared_find(InvalidOid);
+		if (slot)
+			slot->database = database;
+	}
+	LWLockRelease(wh_shared->lock);
+	return slot;
+}
+
+void
+wh_shared_want(Oid database)
+{
+	DatabaseSlot *slot = wh_shared_database(database);
+
+	if (slot == NULL)
+		return;
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	if (slot->database == database)
+	{
+		slot->is_wanted = true;
+		for (int i = 0; i < WH_MAX_WORKERS; i++)
+		{
+			slot->workers[i].next_start = 0;
+			slot->workers[i].failures = 0;
+		}
+	}
+	LWLockRelease(wh_shared->lock);
+	wh_shared_wake_launcher();
+}
+
+static void
+set_latch_of(int procno)
+{
+	if (procno >= 0)
+		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
+}
+
+void
+wh_shared_announce(DatabaseSlot *database)
+{
+	for (int i = 0; i < WH_MAX_WORKERS; i++)
+	{
+		WorkerSlot *worker = &database->workers[i];
+
+		if (worker->procno < 0)
+			continue;
+
+		/*
+		 * Whoever turned the flag on sets the latch; the worker turns it off
+		 * before it reads, so a flag that is on means that it will read yet.
+		 */
+		if (pg_atomic_exchange_u32(&worker->news, 1) == 0)
+			set_latch_of(worker->procno);
+	}
+}
+
+void
+wh_shared_wake(DatabaseSlot *database)
+{
+	for (int i = 0; i < WH_MAX_WORKERS; i++)
+		set_latch_of(database->workers[i].procno);
+}
+
+void
+wh_shared_wake_launcher(void)
+{
+	if (wh_shared)
+		set_latch_of(wh_shared->launcher_procno);
+}

@@ -1,0 +1,103 @@
+/*
+ * slot.c
+ *		The worker's own place in shared memory, and what it lets others see.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "slot.h"
+
+static DatabaseSlot *database;
+static WorkerSlot *slot;
+
+static void
+release_slot(int code, Datum arg)
+{
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	slot->pid = 0;
+	slot->procno = -1;
+	slot->state = WORKER_NONE;
+	slot->since = GetCurrentTimestamp();
+	if (code != 0)
+		slot->failures++;
+	slot->next_start = code == 0 ? 0 : TimestampTzPlusMilliseconds(slot->since,
+																   Min(250 << Min(slot->failures, 4), 4000));
+	pg_atomic_write_u32(&slot->in_flight, 0);
+	LWLockRelease(wh_shared->lock);
+	wh_shared_wake_launcher();
+}
+
+void
+wh_slot_claim(const WorkerArguments *arguments)
+{
+	bool		is_taken = true;
+
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	database = wh_shared_find(arguments->database);
+	if (database && database->is_wanted && database->holds == 0)
+	{
+		slot = &database->workers[arguments->index];
+		is_taken = slot->pid != 0;
+		if (!is_taken)
+		{
+			slot->pid = MyProcPid;
+			slot->procno = WH_MY_PROC_NUMBER;
+			slot->total = arguments->total;
+			slot->state = WORKER_STARTING;
+			slot->since = GetCurrentTimestamp();
+			pg_atomic_write_u32(&slot->news, 1);
+			pg_atomic_write_u32(&slot->should_drain, 0);
+		}
+	}
+	LWLockRelease(wh_shared->lock);
+	if (is_taken)
+		proc_exit(0);
+	on_shmem_exit(release_slot, 0);
+}
+
+DatabaseSlot *
+wh_slot_database(void)
+{
+	return database;
+}
+
+WorkerSlot *
+wh_slot_mine(void)
+{
+	return slot;
+}
+
+void
+wh_slot_set_state(WorkerState state)
+{
+	if (slot->state == state)
+		return;
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	slot->state = state;
+	slot->since = GetCurrentTimestamp();
+	if (state == WORKER_RUNNING)
+		slot->failures = 0;
+	LWLockRelease(wh_shared->lock);
+}
+
+void
+wh_slot_set_error(const char *message)
+{
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	strlcpy(slot->last_error, message ? message : "",
+			sizeof(slot->last_error));
+	LWLockRelease(wh_shared->lock);
+}
+
+void
+wh_slot_unwanted(void)
+{
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	database->is_wanted = false;
+	LWLockRelease(wh_shared->lock);
+}

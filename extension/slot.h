@@ -1,0 +1,26 @@
+/*
+ * slot.h
+ *		The worker's own place in shared memory, and what it lets others see.
+ */
+#ifndef WH_SLOT_H
+#define WH_SLOT_H
+
+#include "shared.h"
+#include "worker.h"
+
+/* Claim the slot; exits the process when another one has it. */
+extern void wh_slot_claim(const WorkerArguments *arguments);
+
+extern DatabaseSlot *wh_slot_database(void);
+extern WorkerSlot *wh_slot_mine(void);
+
+/* Tell what the worker does; since changes with the state only. */
+extern void wh_slot_set_state(WorkerState state);
+
+/* Keep the message of an error for webhook.status; NULL clears. */
+extern void wh_slot_set_error(const char *message);
+
+/* The extension is not here: nobody needs workers in this database. */
+extern void wh_slot_unwanted(void);
+
+#endif							/* WH_SLOT_H */

@@ -1,0 +1,264 @@
+-- Policy of deliveries: what the worker asks SQL to decide, and what people do.
+
+create function webhook._next_attempt_at(schedule interval[], failures int, ended_at timestamptz) returns timestamptz
+language sql immutable parallel safe
+return ended_at + schedule[failures];
+comment on function webhook._next_attempt_at(interval[], int, timestamptz) is
+    'Internal: when to retry after the n-th failed attempt that ended then; NULL when the schedule is used up';
+
+create function webhook._schedule_retries(event_ids uuid[], endpoint_ids bigint[], ended_at timestamptz[], is_gone boolean[])
+returns table (event_id uuid, endpoint_id bigint, next_attempt_at timestamptz)
+language sql volatile set search_path to pg_catalog, pg_temp
+begin atomic
+    update webhook.queue q
+       set next_attempt_at = webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
+                                                      q.attempts - q.first_attempt + 1, f.ended_at)
+      from unnest(event_ids, endpoint_ids, ended_at, is_gone) as f(event_id, endpoint_id, ended_at, is_gone)
+      join webhook.endpoint t on t.id = f.endpoint_id
+     where q.event_id = f.event_id and q.endpoint_id = f.endpoint_id
+       and q.next_attempt_at is null
+       and not f.is_gone and t.status <> 'disabled'
+       and webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
+                                    q.attempts - q.first_attempt + 1, f.ended_at) is not null
+    returning q.event_id, q.endpoint_id, q.next_attempt_at;
+end;
+comment on function webhook._schedule_retries(uuid[], bigint[], timestamptz[], boolean[]) is
+    'Internal: schedule the retries of failed attempts; those not returned have no further one';
+
+create function webhook._disable_gone(endpoint_ids bigint[]) returns void
+language sql volatile set search_path to pg_catalog, pg_temp
+begin atomic
+    update webhook.endpoint set status = 'disabled', disabled_reason = 'the receiver answered 410 Gone'
+     where id in (select t.id from webhook.endpoint t
+                   where t.id = any (endpoint_ids) and t.status <> 'disabled'
+                   order by t.id for update skip locked);
+end;
+comment on function webhook._disable_gone(bigint[]) is 'Internal: disable endpoints whose receiver answered 410 Gone (RFC 9110 15.5.11)';
+
+create function webhook._interrupt(for_origin int, shards bigint) returns bigint
+language sql volatile set search_path to pg_catalog, pg_temp
+begin atomic
+    with cut_off as (
+        select q.event_id, q.endpoint_id, q.attempts, q.created_at,
+               t.url, t.organization_id,
+               t.status <> 'disabled'
+               and webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
+                                            q.attempts - q.first_attempt + 1, clock_timestamp()) is not null as goes_on
+          from webhook.queue q
+          left join webhook.endpoint t on t.id = q.endpoint_id
+         where q.next_attempt_at is null and q.origin = for_origin
+           and ((1::bigint << (q.endpoint_id & 63)::int) & shards) <> 0),
+    retried as (
+        update webhook.queue q set next_attempt_at = clock_timestamp()
+          from cut_off c
+         where q.event_id = c.event_id and q.endpoint_id = c.endpoint_id and c.goes_on),
+    ended as (
+        delete from webhook.queue q using cut_off c
+         where q.event_id = c.event_id and q.endpoint_id = c.endpoint_id and c.goes_on is not true),
+    logged as (
+        insert into webhook.attempt
+               (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt,
+                organization_id, outcome, url, error, error_class)
+        select c.event_id, c.endpoint_id, c.created_at, c.created_at, interval '0', c.attempts,
+               coalesce(c.organization_id, ''), case when c.goes_on then null else 'failed' end,
+               coalesce(c.url, ''), 'the worker ended before the answer was recorded', 'interrupted'
+          from cut_off c
+        returning 1)
+    select count(*) from logged;
+end;
+comment on function webhook._interrupt(int, bigint) is
+    'Internal: log the attempts that a crash cut off as interrupted, and make them due at once or end them';
+
+create function webhook.redeliver(event_id uuid, endpoint_id bigint) returns int
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: the queue is not granted
+as $$
+declare
+    last int;
+begin
+    if not exists (select from webhook.event e where e.id = redeliver.event_id) then
+        raise exception 'event % does not exist', redeliver.event_id
+            using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
+    end if;
+    if not exists (select from webhook.endpoint t join webhook.event e on e.organization_id = t.organization_id
+                    where t.id = redeliver.endpoint_id and e.id = redeliver.event_id) then
+        raise exception 'endpoint % does not exist in the organization of the event', redeliver.endpoint_id
+            using errcode = 'no_data_found', hint = 'See: select id, organization_id, url from webhook.endpoint';
+    end if;
+    if exists (select from webhook.endpoint t where t.id = redeliver.endpoint_id and t.status = 'disabled') then
+        raise exception 'endpoint % is disabled', redeliver.endpoint_id
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = format('Enable it first: update webhook.endpoint set status = ''enabled'' where id = %s', redeliver.endpoint_id);
+    end if;
+    if webhook._is_waiting(redeliver.event_id, redeliver.endpoint_id) then
+        raise exception 'the delivery is not finished yet'
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Redeliver when its status is succeeded, failed or cancelled: select * from webhook.delivery';
+    end if;
+    select coalesce(max(a.attempt), 0) into last from webhook.attempt a
+     where a.event_id = redeliver.event_id and a.endpoint_id = redeliver.endpoint_id;
+    update webhook.attempt a set outcome = null
+     where a.event_id = redeliver.event_id and a.endpoint_id = redeliver.endpoint_id and a.outcome is not null;
+    insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin, attempts, first_attempt)
+    values (redeliver.event_id, redeliver.endpoint_id, clock_timestamp(), clock_timestamp(),
+            webhook._origin(), last, last + 1);
+    return last + 1;
+exception when unique_violation then
+    raise exception 'the delivery is not finished yet'
+        using errcode = 'object_not_in_prerequisite_state',
+              hint = 'Redeliver when its status is succeeded, failed or cancelled: select * from webhook.delivery';
+end
+$$;
+comment on function webhook.redeliver(uuid, bigint) is
+    'Deliver an event to an endpoint (again): same id, same bytes, attempt numbers continue, the retry schedule starts anew; returns the next attempt number. Errors: unknown event or endpoint P0002, disabled, pending or sending 55000';
+
+create function webhook._is_new(xid xid8, id uuid, c webhook.cursor) returns boolean
+language sql stable
+return case
+    when c.low is not null and pg_visible_in_snapshot(xid, c.low) then false
+    when c.high is null then true
+    when not pg_visible_in_snapshot(xid, c.high) then true
+    else (xid, id) > (c.position_xid, c.position_id)
+end;
+comment on function webhook._is_new(xid8, uuid, webhook.cursor) is 'Internal: whether a cursor has not read an event yet; for people, not for workers';
+
+create function webhook._is_waiting(event_id uuid, endpoint_id bigint) returns boolean
+language sql stable set search_path to pg_catalog, pg_temp
+begin atomic
+    select exists (select from webhook.queue q
+                    where q.event_id = _is_waiting.event_id and q.endpoint_id = _is_waiting.endpoint_id)
+        or exists (select from webhook.event e
+                     join webhook.endpoint t on t.organization_id = e.organization_id
+                    where e.id = _is_waiting.event_id and t.id = _is_waiting.endpoint_id
+                      and e.origin = webhook._origin() and not e.is_test
+                      and t.created_at <= e.created_at and t.status <> 'disabled'
+                      and webhook._subscribes(t.events, e.event_type)
+                      and not exists (select from webhook.cursor c
+                                       where c.origin = e.origin
+                                         and ((1::bigint << (t.id & 63)::int) & c.shards) <> 0
+                                         and not webhook._is_new(e.xid, e.id, c)));
+end;
+comment on function webhook._is_waiting(uuid, bigint) is 'Internal: whether a delivery is queued or will be taken from the outbox';
+
+create function webhook._send_test(event_id uuid, endpoint_id bigint)
+returns table (status int, duration interval, response_headers text, response_body text, is_truncated boolean,
+               error text, error_class text, started_at timestamptz, url text, request_headers text)
+language c volatile strict rows 1 as 'MODULE_PATHNAME', 'webhook_send_test';
+comment on function webhook._send_test(uuid, bigint) is 'Internal: send one event to one endpoint from this session, and wait';
+
+create function webhook.test(endpoint_id bigint, event text default 'webhook.test',
+    out status int, out duration interval, out response_body text, out error text, out error_class text)
+returns record
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: reads the secret to sign, writes event and attempt
+as $$
+declare
+    organization text;
+    event_id     uuid;
+    sent         record;
+begin
+    select t.organization_id into organization from webhook.endpoint t where t.id = test.endpoint_id;
+    if not found then
+        raise exception 'endpoint % does not exist', test.endpoint_id
+            using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
+    end if;
+    if test.event <> 'webhook.test' then
+        perform webhook._check_events(array[test.event]);
+    end if;
+    event_id := webhook._record(test.event, organization,
+        coalesce((select t.example from webhook.event_type t where t.name = test.event),
+                 json_build_object('endpoint_id', test.endpoint_id, 'message', 'This is a test.')), true);
+    select * into sent from webhook._send_test(event_id, test.endpoint_id);
+    insert into webhook.attempt
+           (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt, response_status,
+            response_truncated, organization_id, outcome, url, response_body, error, error_class,
+            request_headers, response_headers)
+    values (event_id, test.endpoint_id, sent.started_at, sent.started_at, sent.duration, 1, sent.status,
+            sent.is_truncated, organization, case when sent.error is null then 'succeeded' else 'failed' end,
+            sent.url, sent.response_body, sent.error, sent.error_class, sent.request_headers, sent.response_headers);
+    status := sent.status;
+    duration := sent.duration;
+    response_body := sent.response_body;
+    error := sent.error;
+    error_class := sent.error_class;
+end
+$$;
+comment on function webhook.test(bigint, text) is
+    'Send a test event to an endpoint from this session, signed and logged, one attempt, whatever the status of the endpoint; a name of the catalogue sends its example. Errors: unknown endpoint P0002, unknown event 22023; a failed request is the result, not an error';
+
+create function webhook._maintain() returns boolean
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+begin
+    begin
+        set local lock_timeout = '50ms';
+        for ahead in 0..3 loop
+            perform webhook._make_partition(clock_timestamp() + ahead * webhook._retention() / 6);
+        end loop;
+    exception when lock_not_available or deadlock_detected then
+        return false;   -- an emitter makes the first one: come back soon
+    end;
+    delete from webhook.idempotency_key
+     where created_at < clock_timestamp() - webhook._retention();
+    perform webhook._drop_expired();
+    return true;
+end
+$$;
+comment on function webhook._maintain() is 'Internal: partitions ahead, retention; run by a worker every ten minutes; false when it could not lock and should run again soon';
+
+create function webhook._drop_expired() returns int
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+declare
+    part    record;
+    dropped int := 0;
+begin
+    for part in
+        select p.name, a.name as attempts
+          from webhook._partitions('webhook.event') p
+          join webhook._partitions('webhook.attempt') a using (from_at, to_at)
+         where p.to_at < clock_timestamp() - webhook._retention()
+    loop
+        begin
+            set local lock_timeout = '50ms';
+            if webhook._is_taken(part.name) then
+                execute format('drop table webhook.%I', part.name);
+                execute format('drop table webhook.%I', part.attempts);
+                dropped := dropped + 1;
+            end if;
+        exception when lock_not_available then
+            null;   -- in use: the next run tries again
+        end;
+    end loop;
+    return dropped;
+end
+$$;
+comment on function webhook._drop_expired() is 'Internal: drop partitions older than webhook.retention that hold nothing untaken; returns how many';
+
+create function webhook._is_taken(partition name) returns boolean
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+declare
+    has_new boolean;
+begin
+    execute format(
+        'select exists (select from webhook.%1$I e
+                         where not e.is_test
+                           and (e.origin <> webhook._origin()
+                                or not exists (select from webhook.cursor c where c.origin = e.origin)
+                                or exists (select from webhook.cursor c
+                                            where c.origin = e.origin and webhook._is_new(e.xid, e.id, c))))',
+        partition) into has_new;
+    if has_new then
+        return false;
+    end if;
+    execute format(
+        'with expired as (
+             delete from webhook.queue q using webhook.%1$I e
+              where q.event_id = e.id and q.next_attempt_at is not null returning 1)
+         select exists (select from webhook.queue q join webhook.%1$I e on e.id = q.event_id
+                         where q.next_attempt_at is null)', partition) into has_new;
+    return not has_new;
+end
+$$;
+comment on function webhook._is_taken(name) is 'Internal: whether a partition of event holds nothing new to a cursor and nothing on the wire; what waits there is expired';

@@ -1,0 +1,293 @@
+-- Configuration: checks and triggers that hold however a row comes in.
+
+create function webhook._check_url(url text) returns void
+language c stable strict parallel safe as 'MODULE_PATHNAME', 'webhook_check_url';
+comment on function webhook._check_url(text) is 'Internal: raise 22023 unless an endpoint may have this URL; the policy is in extension/guard.h';
+
+create function webhook._nearest(wanted text, known text[]) returns text
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'webhook_nearest';
+comment on function webhook._nearest(text, text[]) is 'Internal: the nearest of some names by edit distance; NULL when none is near';
+
+create function webhook._make_secret() returns text
+language c volatile strict as 'MODULE_PATHNAME', 'webhook_make_secret';
+comment on function webhook._make_secret() is 'Internal: whsec_ and base64 of 32 strong random bytes (Standard Webhooks 1.0.0)';
+
+create function webhook._is_standard_secret(secret text) returns boolean
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'webhook_is_standard_secret';
+comment on function webhook._is_standard_secret(text) is 'Internal: whether a secret can make webhook-signature: whsec_ and base64 of 24 to 64 bytes';
+
+create function webhook._config_changed() returns trigger
+language c as 'MODULE_PATHNAME', 'webhook_config_changed';
+comment on function webhook._config_changed() is 'Internal: trigger; workers look at the configuration after commit';
+
+create function webhook._due_changed() returns trigger
+language c as 'MODULE_PATHNAME', 'webhook_due_changed';
+comment on function webhook._due_changed() is 'Internal: trigger; workers look for due deliveries after commit';
+
+create function webhook._operational_events() returns text[]
+language sql immutable parallel safe
+return array['webhook.test', 'webhook.endpoint_disabled', 'webhook.delivery_failed'];
+comment on function webhook._operational_events() is 'Internal: names under webhook. that can be subscribed to, by exact name only';
+
+create function webhook._subscribes(events text[], event_type text) returns boolean
+language sql immutable parallel safe
+return event_type = any (events)
+    or (event_type not like 'webhook.%'
+        and ('*' = any (events) or split_part(event_type, '.', 1) || '.*' = any (events)));
+comment on function webhook._subscribes(text[], text) is 'Internal: whether a subscription covers an event type: exact name, category.*, or *';
+
+create function webhook._check_events(events text[]) returns void
+language plpgsql stable set search_path to pg_catalog, pg_temp
+as $$
+declare
+    unknown text;
+    nearest text;
+begin
+    if coalesce(cardinality(events), 0) = 0 or array_position(events, null) is not null then
+        raise exception 'endpoint must subscribe to at least one event'
+            using errcode = 'invalid_parameter_value',
+                  hint = 'List event names, category.*, or use ''{*}'' for all.';
+    end if;
+    select e into unknown
+      from unnest(events) e
+     where e <> '*' and e <> all (webhook._operational_events())
+       and not exists (select from webhook.event_type t
+                        where t.name = e or t.category || '.*' = e)
+     limit 1;
+    if unknown is null then
+        return;
+    end if;
+    nearest := webhook._nearest(unknown,
+        (select array_agg(name) || array_agg(distinct category || '.*') from webhook.event_type));
+    raise exception 'unknown event type "%"', unknown
+        using errcode = 'invalid_parameter_value',
+              hint = coalesce(format('Perhaps you meant "%s".', nearest),
+                              'See the known ones: select name from webhook.event_type');
+end
+$$;
+comment on function webhook._check_events(text[]) is 'Internal: raise 22023 unless every entry of a subscription is known';
+
+create function webhook._check_schedule(schedule interval[]) returns void
+language plpgsql immutable set search_path to pg_catalog, pg_temp
+as $$
+begin
+    if cardinality(schedule) > 32
+       or exists (select from unnest(schedule) d where d is null or d < interval '0') then
+        raise exception 'invalid retry schedule'
+            using errcode = 'invalid_parameter_value',
+                  detail = 'A retry schedule is a list of up to 32 delays, none of them negative or null.',
+                  hint = 'Write for example ''{1s,10s,60s}'', or ''{}'' for one attempt.';
+    end if;
+end
+$$;
+comment on function webhook._check_schedule(interval[]) is 'Internal: raise 22023 for a malformed retry schedule';
+
+create function webhook._check_endpoint() returns trigger
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+begin
+    if not exists (select from webhook.organization where id = new.organization_id) then
+        raise exception 'unknown organization "%"', new.organization_id
+            using errcode = 'foreign_key_violation',
+                  hint = format('Record it first: select webhook.set_organization(%L, ''its name'')', new.organization_id);
+    end if;
+    if tg_op = 'UPDATE' then
+        if new.id <> old.id or new.organization_id <> old.organization_id then
+            raise exception 'endpoint cannot change its id or organization'
+                using errcode = 'invalid_parameter_value',
+                      hint = 'Create another endpoint and delete this one.';
+        end if;
+        new.revision := old.revision + 1;
+    end if;
+    perform webhook._check_url(new.url);
+    perform webhook._check_events(new.events);
+    perform webhook._check_schedule(new.retry_schedule);
+    if new.status = 'disabled' then
+        new.disabled_at := coalesce(new.disabled_at, clock_timestamp());
+    else
+        new.disabled_at := null;
+        new.disabled_reason := null;
+    end if;
+    return new;
+end
+$$;
+comment on function webhook._check_endpoint() is 'Internal: trigger; checks an endpoint whichever way it comes in';
+
+create function webhook._endpoint_changed() returns trigger
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: secrets and queue are not granted to those who manage endpoints
+as $$
+begin
+    if tg_op = 'INSERT' then
+        insert into webhook.endpoint_secret (endpoint_id, secret)
+        values (new.id, webhook._make_secret());
+    elsif tg_op = 'DELETE' then
+        perform webhook._cancel_waiting(old.id, 'the endpoint was deleted');
+        delete from webhook.endpoint_secret where endpoint_id = old.id;
+    elsif new.status = 'disabled' and old.status <> 'disabled' then
+        perform webhook._cancel_waiting(new.id, 'the endpoint was disabled');
+    end if;
+    return null;
+end
+$$;
+comment on function webhook._endpoint_changed() is 'Internal: trigger; makes a secret for a new endpoint, cancels what waits for a disabled or deleted one';
+
+create function webhook._cancel_waiting(endpoint_id bigint, reason text) returns bigint
+language sql set search_path to pg_catalog, pg_temp
+begin atomic
+    with cancelled as (
+        delete from webhook.queue q
+         where q.endpoint_id = _cancel_waiting.endpoint_id and q.next_attempt_at is not null
+        returning q.event_id, q.endpoint_id, q.attempts, q.created_at),
+    logged as (
+        insert into webhook.attempt
+               (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt,
+                organization_id, outcome, url, error, error_class)
+        select c.event_id, c.endpoint_id, clock_timestamp(), c.created_at, interval '0', c.attempts,
+               e.organization_id, 'cancelled', coalesce(t.url, ''), reason, 'cancelled'
+          from cancelled c
+          join webhook.event e on e.id = c.event_id
+          left join webhook.endpoint t on t.id = c.endpoint_id
+        returning 1)
+    select count(*) from logged;
+end;
+comment on function webhook._cancel_waiting(bigint, text) is 'Internal: end the waiting deliveries of an endpoint as cancelled';
+
+create function webhook._secret_changed() returns trigger
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: only the owner reads secrets
+as $$
+begin
+    update webhook.endpoint set revision = revision + 1
+     where id = coalesce(new.endpoint_id, old.endpoint_id);
+    return null;
+end
+$$;
+comment on function webhook._secret_changed() is 'Internal: trigger; a new secret is a change of its endpoint';
+
+create function webhook._organization_deleted() returns trigger
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: the cascade reaches tables that are not granted
+as $$
+begin
+    delete from webhook.endpoint where organization_id = old.id;
+    delete from webhook.idempotency_key where organization_id = old.id;
+    return null;
+end
+$$;
+comment on function webhook._organization_deleted() is 'Internal: trigger; deletes the endpoints of a deleted organization, their logs stay';
+
+create trigger check_endpoint before insert or update on webhook.endpoint
+    for each row execute function webhook._check_endpoint();
+create trigger endpoint_changed after insert or update or delete on webhook.endpoint
+    for each row execute function webhook._endpoint_changed();
+create trigger announce after insert or update or delete on webhook.endpoint
+    for each statement execute function webhook._config_changed();
+create trigger secret_changed after insert or update on webhook.endpoint_secret
+    for each row execute function webhook._secret_changed();
+create trigger organization_deleted after delete on webhook.organization
+    for each row execute function webhook._organization_deleted();
+create trigger announce after insert or update or delete on webhook.identity
+    for each statement execute function webhook._config_changed();
+create trigger announce after insert or update on webhook.queue
+    for each statement execute function webhook._due_changed();
+
+create function webhook.set_organization(id text, name text) returns void
+language sql security invoker set search_path to pg_catalog, pg_temp
+begin atomic
+    insert into webhook.organization as o (id, name)
+    values (set_organization.id, set_organization.name)
+    on conflict on constraint organization_pkey do update set name = excluded.name;
+end;
+comment on function webhook.set_organization(text, text) is 'Record an organization, or rename the one with this id. Arguments: id and name, not null (23502)';
+
+create function webhook.create_endpoint(
+    organization_id text, url text, events text[] default '{*}', description text default null,
+    name text default null, out endpoint_id bigint, inout secret text default null,
+    retry_schedule interval[] default null, timeout interval default null)
+returns record
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: returns the secret once, which its caller cannot read from the table
+as $$
+begin
+    if create_endpoint.secret is not null and length(create_endpoint.secret) < 16 then
+        raise exception 'endpoint secret is too short'
+            using errcode = 'invalid_parameter_value',
+                  detail = format('It has %s characters, and at least 16 are needed.', length(create_endpoint.secret)),
+                  hint = 'Leave it out, and a strong one is made.';
+    end if;
+    if create_endpoint.name is not null then
+        update webhook.endpoint e
+           set url = create_endpoint.url, events = create_endpoint.events,
+               description = create_endpoint.description,
+               retry_schedule = create_endpoint.retry_schedule, timeout = create_endpoint.timeout
+         where e.organization_id = create_endpoint.organization_id and e.name = create_endpoint.name
+        returning e.id into endpoint_id;
+        if found then
+            create_endpoint.secret := null;
+            return;
+        end if;
+    end if;
+    insert into webhook.endpoint (organization_id, url, events, description, name, retry_schedule, timeout)
+    values (create_endpoint.organization_id, create_endpoint.url, create_endpoint.events,
+            create_endpoint.description, create_endpoint.name,
+            create_endpoint.retry_schedule, create_endpoint.timeout)
+    returning id into endpoint_id;
+    if create_endpoint.secret is not null then
+        update webhook.endpoint_secret s set secret = create_endpoint.secret
+         where s.endpoint_id = create_endpoint.endpoint_id;
+        if not webhook._is_standard_secret(create_endpoint.secret) then
+            raise notice 'the secret serves the sha256= signature only'
+                using detail = 'Requests carry no webhook-signature: that needs whsec_ and base64 of 24 to 64 bytes.';
+        end if;
+    end if;
+    select s.secret into create_endpoint.secret from webhook.endpoint_secret s
+     where s.endpoint_id = create_endpoint.endpoint_id and s.expires_at is null;
+end
+$$;
+comment on function webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval) is
+    'Create an endpoint; returns its id and its secret, which is made unless given (16 characters or more). With a name that exists in the organization: updates that endpoint, same id, secret NULL. Errors: 22023, unknown organization 23503';
+
+create function webhook.secret(endpoint_id bigint) returns text
+language sql stable strict security definer set search_path to pg_catalog, pg_temp
+-- definer: secrets are read through this function only
+begin atomic
+    select s.secret from webhook.endpoint_secret s
+     where s.endpoint_id = secret.endpoint_id and s.expires_at is null;
+end;
+comment on function webhook.secret(bigint) is 'The newest signing secret of an endpoint; NULL when there is no such endpoint';
+
+create function webhook.rotate_secret(endpoint_id bigint, overlap interval default '24 hours', secret text default null)
+returns text
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: secrets are written through this function only
+as $$
+declare
+    fresh text := coalesce(rotate_secret.secret, webhook._make_secret());
+begin
+    if length(fresh) < 16 then
+        raise exception 'endpoint secret is too short'
+            using errcode = 'invalid_parameter_value',
+                  detail = format('It has %s characters, and at least 16 are needed.', length(fresh)),
+                  hint = 'Leave it out, and a strong one is made.';
+    end if;
+    perform from webhook.endpoint e where e.id = rotate_secret.endpoint_id for update;
+    if not found then
+        raise exception 'endpoint % does not exist', rotate_secret.endpoint_id
+            using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
+    end if;
+    delete from webhook.endpoint_secret s
+     where s.endpoint_id = rotate_secret.endpoint_id and s.expires_at is not null;
+    update webhook.endpoint_secret s set expires_at = clock_timestamp() + coalesce(overlap, interval '0')
+     where s.endpoint_id = rotate_secret.endpoint_id;
+    insert into webhook.endpoint_secret (endpoint_id, secret) values (rotate_secret.endpoint_id, fresh);
+    return fresh;
+end
+$$;
+comment on function webhook.rotate_secret(bigint, interval, text) is
+    'Give an endpoint a new secret and return it; the one before stays in webhook-signature for the overlap, an older one is dropped. Errors: unknown endpoint P0002, secret shorter than 16 characters 22023';
+
+create function webhook.verify(payload text, signature text, secret text) returns boolean
+language c immutable parallel safe as 'MODULE_PATHNAME', 'webhook_verify';
+comment on function webhook.verify(text, text, text) is
+    'Whether signature (sha256=<64 hex digits>) is that of payload with secret; constant time; NULL arguments give NULL';

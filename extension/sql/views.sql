@@ -1,0 +1,98 @@
+-- What people look at.
+
+create view webhook.delivery as
+select q.event_id, q.endpoint_id, e.organization_id, e.event_type,
+       case when q.next_attempt_at is null then 'sending' else 'pending' end as status,
+       q.attempts, q.next_attempt_at, q.created_at, null::timestamptz as completed_at
+  from webhook.queue q
+  left join webhook.event e on e.id = q.event_id
+union all
+select a.event_id, a.endpoint_id, a.organization_id, e.event_type,
+       a.outcome, a.attempt, null, a.delivery_created_at, a.started_at + a.duration
+  from webhook.attempt a
+  left join webhook.event e on e.id = a.event_id
+ where a.outcome is not null;
+comment on view webhook.delivery is 'One row per delivery that a worker has taken: what waits, what is on the wire, what has ended';
+comment on column webhook.delivery.event_id is 'Event being delivered';
+comment on column webhook.delivery.endpoint_id is 'Endpoint it is delivered to';
+comment on column webhook.delivery.organization_id is 'Organization of both';
+comment on column webhook.delivery.event_type is 'Name of the event';
+comment on column webhook.delivery.status is 'pending, sending, succeeded, failed or cancelled';
+comment on column webhook.delivery.attempts is 'Attempts begun so far';
+comment on column webhook.delivery.next_attempt_at is 'When it is attempted next; NULL unless pending';
+comment on column webhook.delivery.created_at is 'When a worker took it';
+comment on column webhook.delivery.completed_at is 'When it ended; NULL while pending or sending';
+
+create view webhook.delivery_log as
+select d.created_at, d.event_type, d.organization_id, d.endpoint_id,
+       coalesce(a.url, t.url) as url, d.status, d.attempts, a.response_status, a.error,
+       d.next_attempt_at, d.completed_at, a.response_body, e.payload, d.event_id
+  from webhook.delivery d
+  left join webhook.event e on e.id = d.event_id
+  left join webhook.endpoint t on t.id = d.endpoint_id
+  left join lateral (select a.url, a.response_status, a.error, a.response_body
+                       from webhook.attempt a
+                      where a.event_id = d.event_id and a.endpoint_id = d.endpoint_id
+                      order by a.attempt desc, a.started_at desc limit 1) a on true;
+comment on view webhook.delivery_log is 'One row per delivery with its last attempt and the payload that was sent, for people; \x is recommended';
+comment on column webhook.delivery_log.created_at is 'When a worker took it';
+comment on column webhook.delivery_log.event_type is 'Name of the event';
+comment on column webhook.delivery_log.organization_id is 'Organization of event and endpoint';
+comment on column webhook.delivery_log.endpoint_id is 'Endpoint it is delivered to';
+comment on column webhook.delivery_log.url is 'URL of the last attempt, or of the endpoint';
+comment on column webhook.delivery_log.status is 'pending, sending, succeeded, failed or cancelled';
+comment on column webhook.delivery_log.attempts is 'Attempts begun so far';
+comment on column webhook.delivery_log.response_status is 'HTTP status of the last attempt';
+comment on column webhook.delivery_log.error is 'Why the last attempt failed; NULL after a success';
+comment on column webhook.delivery_log.next_attempt_at is 'When it is attempted next; NULL unless pending';
+comment on column webhook.delivery_log.completed_at is 'When it ended; NULL while pending or sending';
+comment on column webhook.delivery_log.response_body is 'Response body of the last attempt';
+comment on column webhook.delivery_log.payload is 'The request body, the same on every attempt';
+comment on column webhook.delivery_log.event_id is 'Event id';
+
+create function webhook._waiting_events() returns bigint
+language sql stable set search_path to pg_catalog, pg_temp
+begin atomic
+    select count(*) from webhook.event e
+     where e.origin = webhook._origin() and not e.is_test
+       and (not exists (select from webhook.cursor c where c.origin = e.origin)
+            or exists (select from webhook.cursor c
+                        where c.origin = e.origin and webhook._is_new(e.xid, e.id, c)));
+end;
+comment on function webhook._waiting_events() is 'Internal: events that were emitted and not yet taken by every worker';
+
+create function webhook._status(out database name, out shard text, out pid int, out state text, out since timestamptz,
+    out in_flight int, out waiting_events bigint, out last_error text, out reason text)
+returns setof record
+language sql stable security definer set search_path to pg_catalog, pg_temp
+-- definer: counts the outbox, which observers of one organization cannot
+begin atomic
+    select current_database(), w.index + 1 || '/' || w.total, nullif(w.pid, 0), w.state, w.since, w.in_flight,
+           webhook._waiting_events(), nullif(w.last_error, ''),
+           case w.state
+               when 'off' then 'webhook.enabled is off'
+               when 'copy' then 'this database is a copy; run select webhook.adopt() to let it deliver'
+               when 'version' then 'library and SQL objects differ; run alter extension webhook update, or restart the server'
+               when 'failing' then w.last_error
+               when 'starting' then coalesce(nullif(w.last_error, ''), 'the worker is starting')
+               when 'none' then 'the worker is not running'
+           end
+      from webhook._workers() w
+    union all
+    select current_database(), null, null, 'none', null, 0, webhook._waiting_events(), null,
+           'the worker is not running; add webhook to shared_preload_libraries and restart the server'
+     where not exists (select from webhook._workers());
+end;
+comment on function webhook._status() is 'Internal: the rows of webhook.status';
+
+create view webhook.status as select * from webhook._status();
+comment on view webhook.status is 'One row per worker of this database: what it does, and why nothing moves';
+comment on column webhook.status.database is 'Database whose events it delivers';
+comment on column webhook.status.shard is 'Which share of the endpoints: worker / workers';
+comment on column webhook.status.pid is 'Process, as in pg_stat_activity; NULL when it is not running';
+comment on column webhook.status.state is 'running, starting, draining, off, copy, version, failing or none';
+comment on column webhook.status.since is 'When the state changed';
+comment on column webhook.status.in_flight is 'Requests on the wire';
+comment on column webhook.status.waiting_events is 'Events emitted and not yet taken';
+comment on column webhook.status.last_error is 'Last error of the worker itself; failed deliveries are rows of webhook.attempt';
+comment on column webhook.status.reason is 'Why nothing moves; NULL while it does';

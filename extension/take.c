@@ -1,0 +1,273 @@
+/*
+ * take.c
+ *		Taking: which deliveries may start now, durable before they do.
+ *
+ * One transaction per take: it reads the outbox past the cursor and the queue
+ * past the due marks, writes queue rows and cursor, and commits with a flush
+ * before the first byte leaves.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "plan.h"
+#include "session.h"
+#include "settings.h"
+#include "take.h"
+
+#define PIECE_EVENTS 512		/* read at once, at most */
+#define PIECE_ROWS 2000			/* events times endpoints */
+
+/* Spilling past a full endpoint gets one part in five of the time. */
+#define SPILL_SHARE 5
+
+static Cursor cursors[64];
+static int	cursor_count;
+static Datum target;			/* where several cursors meet; 0: none */
+static bool has_window;			/* the window goes on behind the piece */
+static bool was_full;			/* the last piece had to spill */
+static int	freed;				/* requests ended since the last piece */
+static int	fan_out = 1;		/* rows per event in the last piece */
+static TimestampTz spill_again_at;
+
+/* A copy of a cursor that outlives the transaction. */
+static Cursor
+copy_cursor(const Cursor *from)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "webhook cursor",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Cursor		copy = *from;
+
+	copy.context = context;
+	if (from->low)
+	{
+		copy.low = datumCopy(from->low, false, -1);
+		copy.low_xip = datumCopy(from->low_xip, false, -1);
+	}
+	if (from->high)
+		copy.high = datumCopy(from->high, false, -1);
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+void
+wh_take_start(int64 shards)
+{
+	Cursor	   *found;
+	int64	   *ids;
+	int			count;
+
+	wh_roster_create();
+	cursor_count = wh_queue_load_cursors(shards, &found);
+	for (int i = 0; i < cursor_count; i++)
+		cursors[i] = copy_cursor(&found[i]);
+	wh_queue_interrupt(shards);
+	count = wh_queue_list_endpoints(shards, &ids);
+	for (int i = 0; i < count; i++)
+	{
+		Endpoint   *endpoint = wh_roster_get(ids[i]);
+
+		endpoint->is_cautious = true;
+		wh_roster_set_due(endpoint, DT_NOBEGIN);
+	}
+	has_window = true;
+}
+
+/* How many events the next piece may have; 0: not now. */
+static int
+piece_limit(const TakePlan *plan)
+{
+	int			limit = was_full ? freed : plan->places;
+
+	if (was_full && limit == 0 && GetCurrentTimestamp() >= spill_again_at)
+		limit = PIECE_EVENTS;
+	else
+		limit = Min(limit, plan->places);
+	limit = Min(limit, PIECE_EVENTS);
+	return limit > 0 ? Max(limit / fan_out, 1) : 0;
+}
+
+/* Move a copy of the cursor over the rows of a piece; true: save it. */
+static bool
+advance(Cursor *cursor, const NewRow *rows, int count, int event_count,
+		int event_limit)
+{
+	const NewRow *last = count > 0 ? &rows[count - 1] : NULL;
+
+	has_window = count > 0 &&
+		(count == PIECE_ROWS || event_count == event_limit);
+	if (!has_window)
+	{
+		cursor->low = cursor->high;
+		cursor->high = 0;
+		wh_queue_unpack_cursor(cursor);
+		cursor->position_xid = 0;
+		memset(&cursor->position_id, 0, sizeof(cursor->position_id));
+		cursor->position_endpoint_id = PG_INT64_MAX;
+		return count > 0;
+	}
+	cursor->position_xid = last->xid;
+	cursor->position_id = last->event_id;
+	cursor->position_endpoint_id =
+		count == PIECE_ROWS && last->endpoint_id ? last->endpoint_id : PG_INT64_MAX;
+	return true;
+}
+
+/* Read one piece behind the cursor and plan its rows; true: save cursor. */
+static bool
+take_news(TakePlan *plan, Cursor *cursor)
+{
+	int			limit = piece_limit(plan);
+	NewRow	   *rows;
+	int			count;
+	int			events;
+
+	if (limit == 0)
+		return false;
+	count = wh_queue_read_new(cursor, limit, PIECE_ROWS, &rows);
+	events = wh_plan_new_rows(plan, rows, count);
+	if (events > 0)
+		fan_out = Max(plan->row_count / events, 1);
+	was_full = plan->is_full;
+	freed = 0;
+	if (cursor->high == 0)
+		cursor->high = wh_queue_snapshot(); /* the one that was read with */
+	return advance(cursor, rows, count, events, limit);
+}
+
+void
+wh_take_release(Delivery *delivery)
+{
+	delivery->endpoint->in_flight--;
+	freed++;
+	if (delivery->body && --delivery->body->references == 0)
+		pfree(delivery->body);
+	MemoryContextDelete(delivery->context);
+}
+
+/*
+ * Several cursors, after a change of webhook.workers, are driven up to one
+ * target snapshot and then become one.
+ */
+static void
+choose_target(void)
+{
+	MemoryContext old;
+
+	if (cursor_count < 2 || target)
+		return;
+	wh_session_begin("taking events");
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	target = datumCopy(wh_queue_snapshot(), false, -1);
+	MemoryContextSwitchTo(old);
+	wh_session_commit(false);
+}
+
+static bool
+is_at_target(const Cursor *cursor)
+{
+	return cursor->high == 0 && cursor->low &&
+		datumIsEqual(cursor->low, target, false, -1);
+}
+
+/* The cursor to read next. */
+static int
+choose_cursor(void)
+{
+	int			number = 0;
+
+	while (target && number < cursor_count - 1 && is_at_target(&cursors[number]))
+		number++;
+	return number;
+}
+
+static void
+merge_cursors(void)
+{
+	for (int i = 0; i < cursor_count; i++)
+	{
+		if (!is_at_target(&cursors[i]))
+			return;
+	}
+	wh_session_begin("merging cursors");
+	for (int i = 0; i < cursor_count; i++)
+		wh_queue_save_cursor(&cursors[i]);
+	for (int i = 1; i < cursor_count; i++)
+	{
+		wh_queue_merge_cursors(&cursors[0], &cursors[i]);
+		cursors[0].shards |= cursors[i].shards;
+	}
+	wh_session_commit(true);
+	for (int i = 1; i < cursor_count; i++)
+		MemoryContextDelete(cursors[i].context);
+	cursor_count = 1;
+	pfree(DatumGetPointer(target));
+	target = 0;
+}
+
+Delivery *
+wh_take(int places, bool may_have_news)
+{
+	TakePlan	plan;
+	Delivery   *volatile list = NULL;
+	TimestampTz began = GetCurrentTimestamp();
+	Cursor		cursor;
+	volatile Cursor advanced = {0};
+	volatile int number;
+
+	choose_target();
+	number = choose_cursor();
+	cursor = cursors[number];
+	if (target && cursor.high == 0)
+		cursor.high = target;
+	wh_plan_begin(&plan, places);
+	PG_TRY();
+	{
+		bool		must_save = false;
+
+		wh_session_begin("taking events");
+		wh_plan_due(&plan);
+		if (may_have_news || has_window || target)
+			must_save = take_news(&plan, &cursor);
+		list = wh_plan_carry_out(&plan);
+		if (must_save)
+			wh_queue_save_cursor(&cursor);
+		*(Cursor *) &advanced = copy_cursor(&cursor);
+		wh_session_commit(true);
+	}
+	PG_CATCH();
+	{
+		wh_plan_forget(&plan, list);
+		has_window = true;
+		if (advanced.context)
+			MemoryContextDelete(advanced.context);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	/* Only now: a cursor ahead of a commit that failed would lose events. */
+	MemoryContextDelete(cursors[number].context);
+	cursors[number] = *(Cursor *) &advanced;
+	if (plan.wish_count > 0)
+		wh_roster_refresh_earliest();
+	if (was_full)
+		spill_again_at = GetCurrentTimestamp() +
+			(GetCurrentTimestamp() - began) * (SPILL_SHARE - 1);
+	if (target)
+		merge_cursors();
+	return list;
+}
+
+bool
+wh_take_has_more(void)
+{
+	if (!has_window)
+		return target != 0;
+	return !was_full || freed > 0 || GetCurrentTimestamp() >= spill_again_at;
+}

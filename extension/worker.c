@@ -1,0 +1,396 @@
+/*
+ * worker.c
+ *		The delivery worker: take, send, record, sleep.
+ *
+ * One process per share of a database's endpoints.  It never waits for the
+ * network inside a transaction and sleeps in one place, on its latch, on
+ * libcurl's sockets and on a timer.  What is on the wire lives in this
+ * process; what matters after a crash are rows, written before and after.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "ready.h"
+#include "record.h"
+#include "send.h"
+#include "session.h"
+#include "settings.h"
+#include "slot.h"
+#include "take.h"
+
+#define BATCH_US 1000			/* how long work may wait for company */
+#define FAILURE_MS 1000			/* pause after a failed transaction */
+#define SAFETY_MS 5000			/* look for commits that woke nobody */
+#define MAINTENANCE_MS (10 * 60 * 1000)
+#define COMPLAINT_MS 60000		/* log the same trouble once a minute */
+
+typedef struct Worker
+{
+	int			index;
+	int			total;			/* workers that share the endpoints */
+	MemoryContext turn_context;
+	WaitEventSet *waits;
+	Delivery   *finished;		/* results that are not recorded yet */
+	int			finished_count;
+	TimestampTz finished_since; /* of the oldest of these */
+	TimestampTz taken_at;
+	TimestampTz resume_at;		/* after a failure: nothing before */
+	TimestampTz safety_at;
+	TimestampTz maintenance_at;
+	TimestampTz complaint_at;
+	uint64		config_generation;
+	uint64		due_generation;
+	bool		has_news;
+	bool		is_ready;		/* shards owned, cursors loaded */
+} Worker;
+
+static Worker worker;
+
+/* React to reloads and to what other sessions committed. */
+static void
+notice_changes(void)
+{
+	DatabaseSlot *database = wh_slot_database();
+	uint64		config = pg_atomic_read_u64(&database->config_generation);
+	uint64		due = pg_atomic_read_u64(&database->due_generation);
+	bool		is_reloaded = ConfigReloadPending;
+
+	if (is_reloaded)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		if (!wh_send_configure())
+			return;
+	}
+	if (config != worker.config_generation || is_reloaded ||
+		wh_slot_mine()->state != WORKER_RUNNING)
+	{
+		WorkerState state = wh_ready_check();
+
+		worker.config_generation = config;
+		if (state == WORKER_RUNNING && !worker.is_ready)
+		{
+			wh_ready_start(worker.index, worker.total);
+			worker.is_ready = worker.has_news = true;
+		}
+		if (worker.is_ready)
+			wh_roster_forget_config();
+		if (state != wh_slot_mine()->state)
+			worker.has_news = true;
+		wh_slot_set_state(state);
+	}
+	if (due != worker.due_generation)
+	{
+		worker.due_generation = due;
+		if (worker.is_ready)
+			wh_roster_forget_due();
+	}
+}
+
+static bool
+may_take(void)
+{
+	return wh_slot_mine()->state == WORKER_RUNNING && worker.is_ready &&
+		pg_atomic_read_u32(&wh_slot_mine()->should_drain) == 0;
+}
+
+/* Share a flush: wait until half of what is out has come back, or 1 ms. */
+static bool
+is_worth_while(int count, TimestampTz since)
+{
+	return count * 2 >= count + wh_send_in_flight() ||
+		GetCurrentTimestamp() - since >= BATCH_US;
+}
+
+static bool
+has_work(void)
+{
+	return worker.has_news || wh_take_has_more() ||
+		wh_roster_earliest_due() <= GetCurrentTimestamp();
+}
+
+/* Take what can start, and send it. */
+static void
+take_and_send(void)
+{
+	int			places = wh_max_in_flight - wh_send_in_flight() -
+	worker.finished_count;
+	bool		had_news;
+	Delivery   *list;
+
+	if (!may_take() || places <= 0 || !has_work() ||
+		!is_worth_while(Max(places - wh_max_in_flight / 2, 0) + 1,
+						worker.taken_at))
+		return;
+
+	/* Cleared before we read, so that what commits meanwhile is news again. */
+	had_news = worker.has_news;
+	worker.has_news = false;
+	PG_TRY();
+	{
+		list = wh_take(places, had_news);
+	}
+	PG_CATCH();
+	{
+		worker.has_news = true;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	worker.taken_at = GetCurrentTimestamp();
+	wh_send(list);
+}
+
+static void
+collect_results(void)
+{
+	Delivery   *delivery;
+
+	wh_send_run();
+	while ((delivery = wh_send_next_finished()) != NULL)
+	{
+		if (worker.finished == NULL)
+			worker.finished_since = GetCurrentTimestamp();
+		delivery->next = worker.finished;
+		worker.finished = delivery;
+		worker.finished_count++;
+	}
+}
+
+static void
+release_finished(void)
+{
+	DatabaseSlot *database = wh_slot_database();
+
+	while (worker.finished)
+	{
+		Delivery   *delivery = worker.finished;
+		bool		is_success = delivery->result->error_class == HTTP_OK;
+
+		worker.finished = delivery->next;
+		pg_atomic_fetch_add_u64(&database->requests, 1);
+		if (!is_success)
+			pg_atomic_fetch_add_u64(&database->failures, 1);
+		wh_send_release(delivery);
+		delivery->endpoint->in_flight--;
+		wh_roster_note_result(delivery->endpoint, is_success);
+		delivery->endpoint->in_flight++;
+		wh_take_release(delivery);
+	}
+	worker.finished_count = 0;
+}
+
+/* Write down every finished attempt of this turn. */
+static void
+record(void)
+{
+	Delivery  **deliveries;
+	int			count = 0;
+
+	if (worker.finished == NULL ||
+		!is_worth_while(worker.finished_count, worker.finished_since))
+		return;
+	deliveries = palloc(worker.finished_count * sizeof(Delivery *));
+	for (Delivery *d = worker.finished; d; d = d->next)
+		deliveries[count++] = d;
+	wh_session_begin("recording attempts");
+	wh_record_attempts(deliveries, count);
+	wh_session_commit(false);
+	release_finished();
+}
+
+/* Partitions ahead, retention: the first worker's work, now and then. */
+static void
+maintain(void)
+{
+	if (worker.index != 0 || !worker.is_ready ||
+		GetCurrentTimestamp() < worker.maintenance_at)
+		return;
+	worker.maintenance_at =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									wh_ready_maintain() ? MAINTENANCE_MS : FAILURE_MS);
+}
+
+/* Commits that set no flag, such as COMMIT PREPARED by an old session. */
+static void
+look_for_missed_commits(void)
+{
+	if (GetCurrentTimestamp() < worker.safety_at)
+		return;
+	worker.safety_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												   SAFETY_MS);
+	if (wh_session_has_changed())
+		worker.has_news = true;
+}
+
+static void
+turn(void)
+{
+	notice_changes();
+	if (pg_atomic_exchange_u32(&wh_slot_mine()->news, 0) != 0)
+		worker.has_news = true;
+	look_for_missed_commits();
+	take_and_send();
+	collect_results();
+	record();
+	maintain();
+	pg_atomic_write_u32(&wh_slot_mine()->in_flight, wh_send_in_flight());
+}
+
+/* A transaction failed: say so, and pause. */
+static void
+recover_from_error(void)
+{
+	ErrorData  *error;
+	TimestampTz now;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(worker.turn_context);
+	error = CopyErrorData();
+	FlushErrorState();
+	wh_session_abort();
+	now = GetCurrentTimestamp();
+	if (now >= worker.complaint_at)
+	{
+		ereport(LOG,
+				(errmsg("webhook worker could not do its work: %s",
+						error->message)));
+		worker.complaint_at = TimestampTzPlusMilliseconds(now, COMPLAINT_MS);
+	}
+	wh_slot_set_error(error->message);
+	if (worker.is_ready)
+		wh_slot_set_state(WORKER_FAILING);
+	worker.resume_at = TimestampTzPlusMilliseconds(now, FAILURE_MS);
+	RESUME_INTERRUPTS();
+}
+
+static void
+turn_safely(void)
+{
+	MemoryContextReset(worker.turn_context);
+	MemoryContextSwitchTo(worker.turn_context);
+	if (GetCurrentTimestamp() < worker.resume_at)
+	{
+		collect_results();
+		return;
+	}
+	PG_TRY();
+	{
+		turn();
+	}
+	PG_CATCH();
+	{
+		recover_from_error();
+	}
+	PG_END_TRY();
+}
+
+static long
+milliseconds_until(TimestampTz at)
+{
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at);
+}
+
+/* How long nothing has to be done, in milliseconds. */
+static long
+time_to_sleep(void)
+{
+	long		timeout = wh_send_timeout();
+	long		work = Min(milliseconds_until(worker.safety_at), SAFETY_MS);
+
+	if (GetCurrentTimestamp() < worker.resume_at)
+		work = milliseconds_until(worker.resume_at);
+	else
+	{
+		if (worker.finished)
+			work = 1;
+		if (may_take())
+		{
+			bool		has_places = wh_send_in_flight() < wh_max_in_flight;
+
+			if (has_places && (worker.has_news || wh_take_has_more()))
+				work = 1;
+			if (has_places && wh_roster_earliest_due() < DT_NOEND)
+				work = Min(work, Max(milliseconds_until(wh_roster_earliest_due()), 1));
+		}
+	}
+	return timeout >= 0 ? Min(timeout, work) : work;
+}
+
+static void
+sleep_until_something_happens(void)
+{
+	static uint32 wait_event = 0;
+	WaitEvent	event;
+
+	if (wait_event == 0)
+		wait_event = WH_WAIT_EVENT("WebhookMain");
+	(void) WaitEventSetWait(worker.waits, time_to_sleep(), &event, 1,
+							wait_event);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Leaving with requests on the wire: their attempts do not count. */
+static void
+leave(int code, Datum arg)
+{
+	Delivery  **deliveries;
+	int			count = wh_send_list(&deliveries);
+
+	if (worker.is_ready && count > 0)
+		wh_record_give_back(deliveries, count);
+}
+
+static void
+connect_to_database(const WorkerArguments *arguments)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	wh_slot_claim(arguments);
+	BackgroundWorkerInitializeConnectionByOid(arguments->database, InvalidOid,
+											  0);
+	wh_session_pin_settings();
+	before_shmem_exit(leave, 0);
+}
+
+void
+webhook_worker_main(Datum arg)
+{
+	WorkerArguments arguments;
+
+	memcpy(&arguments, MyBgworkerEntry->bgw_extra, sizeof(arguments));
+	connect_to_database(&arguments);
+	worker.index = arguments.index;
+	worker.total = arguments.total;
+	worker.turn_context = AllocSetContextCreate(TopMemoryContext,
+												"webhook turn",
+												ALLOCSET_DEFAULT_SIZES);
+	if (!wh_send_configure())
+		elog(FATAL, "could not start libcurl");
+	worker.waits = WH_CREATE_WAIT_EVENT_SET(TopMemoryContext, 3);
+	AddWaitEventToSet(worker.waits, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
+					  NULL);
+	AddWaitEventToSet(worker.waits, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET,
+					  NULL, NULL);
+	AddWaitEventToSet(worker.waits, WL_SOCKET_READABLE, wh_send_descriptor(),
+					  NULL, NULL);
+	for (;;)
+	{
+		turn_safely();
+		if (pg_atomic_read_u32(&wh_slot_mine()->should_drain) != 0 &&
+			wh_send_in_flight() == 0 && worker.finished == NULL)
+			proc_exit(0);
+		sleep_until_something_happens();
+	}
+}

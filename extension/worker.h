@@ -1,0 +1,25 @@
+/*
+ * worker.h
+ *		Entry points of our background processes, by name for the server.
+ */
+#ifndef WH_WORKER_H
+#define WH_WORKER_H
+
+#include "postgres.h"
+
+/* Argument: database oid in bgw_extra, then the worker's index. */
+typedef struct WorkerArguments
+{
+	Oid			database;
+	int			index;
+	int			total;
+} WorkerArguments;
+
+extern PGDLLEXPORT void webhook_worker_main(Datum arg);
+extern PGDLLEXPORT void webhook_launcher_main(Datum arg);
+extern PGDLLEXPORT void webhook_scout_main(Datum arg);
+
+/* Read and clear: SIGHUP arrived. */
+extern void wh_worker_set_signals(void);
+
+#endif							/* WH_WORKER_H */
