@@ -32,6 +32,7 @@ typedef struct Delivery
 	int			attempt;		/* the one being made */
 	TimestampTz created_at;
 	TimestampTz started_at;
+	TimestampTz ended_at;		/* when its result was there, not earlier */
 	char	   *url;			/* what was used, even if it changes */
 	char	   *organization_id;
 	char	   *headers;		/* the request's head as sent */

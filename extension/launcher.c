@@ -39,6 +39,7 @@
 #include "worker.h"
 
 #define RETRY_MS 1000
+#define IDLE_MS 60000
 #define START_TIMEOUT_MS 10000	/* then a start is taken for lost */
 
 static TimestampTz scouted_at;
@@ -110,12 +111,16 @@ drain_other_layout(DatabaseSlot *database)
 	return has_others;
 }
 
-static void
+/* Returns whether some worker should be there and is not. */
+static bool
 look_after_database(DatabaseSlot *database, TimestampTz now)
 {
-	if (!OidIsValid(database->database) || !database->is_wanted ||
-		database->holds > 0 || drain_other_layout(database))
-		return;
+	bool		is_complete = true;
+
+	if (!OidIsValid(database->database) || !database->is_wanted)
+		return false;
+	if (database->holds > 0 || drain_other_layout(database))
+		return true;
 	for (int i = 0; i < wh_workers; i++)
 	{
 		if (database->workers[i].failures == 3)
@@ -124,9 +129,12 @@ look_after_database(DatabaseSlot *database, TimestampTz now)
 			database->workers[i].failures++;
 			wh_shared->is_scout_wanted = true;
 		}
+		if (database->workers[i].pid == 0)
+			is_complete = false;
 		if (!start_worker(database, i, now))
-			return;
+			break;
 	}
+	return !is_complete;
 }
 
 /* A database that the scout can connect to; prefers "postgres". */
@@ -188,6 +196,7 @@ webhook_launcher_main(Datum arg)
 	for (;;)
 	{
 		TimestampTz now = GetCurrentTimestamp();
+		bool		is_busy = wh_shared->is_scout_wanted;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -201,10 +210,11 @@ webhook_launcher_main(Datum arg)
 			start_scout();
 		LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
 		for (int i = 0; i < WH_MAX_DATABASES; i++)
-			look_after_database(&wh_shared->databases[i], now);
+			is_busy |= look_after_database(&wh_shared->databases[i], now);
 		LWLockRelease(wh_shared->lock);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 RETRY_MS, WH_WAIT_EVENT("WebhookLauncher"));
+						 is_busy ? RETRY_MS : IDLE_MS,
+						 WH_WAIT_EVENT("WebhookLauncher"));
 	}
 }
 
@@ -214,10 +224,13 @@ scout(Oid role)
 {
 	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
 	bool		is_found[WH_MAX_DATABASES] = {false};
+	bool		was_wanted[WH_MAX_DATABASES];
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
+	for (int i = 0; i < WH_MAX_DATABASES; i++)
+		was_wanted[i] = wh_shared->databases[i].is_wanted;
 	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
 	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
@@ -240,8 +253,13 @@ scout(Oid role)
 
 	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < WH_MAX_DATABASES; i++)
-		wh_shared->databases[i].is_wanted = is_found[i];
-	wh_shared->scouts++;
+	{
+		/* One that was announced meanwhile stays: we have not seen it. */
+		if (is_found[i])
+			wh_shared->databases[i].is_wanted = true;
+		else if (was_wanted[i])
+			wh_shared->databases[i].is_wanted = false;
+	}
 	LWLockRelease(wh_shared->lock);
 }
 

@@ -96,6 +96,7 @@ plan_new_row(TakePlan *plan, const NewRow *row, Body **shared)
 										queued->created_at));
 		return;
 	}
+	plan->has_found_idle |= endpoint->in_flight == 0;
 	plan->row_delivery[plan->row_count - 1] =
 		plan_delivery(plan, endpoint, row->event_type, row->revision);
 	set_body(plan->row_delivery[plan->row_count - 1], row->payload, shared);

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -172,8 +171,7 @@ schedule(Delivery **deliveries, int count, const char **outcomes)
 		if (!has_failed(deliveries[i]))
 			continue;
 		outcomes[i] = "failed";
-		ended[number] = TimestampTzGetDatum(deliveries[i]->started_at +
-											result->duration_us);
+		ended[number] = TimestampTzGetDatum(deliveries[i]->ended_at);
 		gone[number] = BoolGetDatum(result->status == STATUS_GONE);
 		failed[number++] = deliveries[i];
 	}
@@ -292,7 +290,6 @@ wh_record_give_back(Delivery **deliveries, int count)
 {
 	Datum		values[2];
 
-	AbortOutOfAnyTransaction();
 	wh_session_begin("giving back deliveries");
 	if (ConditionalLockRelationOid(wh_catalogue_table("queue"),
 								   RowExclusiveLock))

@@ -180,12 +180,14 @@ wh_send_next_finished(void)
 	if (delivery)
 	{
 		local_results = delivery->next;
+		delivery->ended_at = GetCurrentTimestamp();
 		return delivery;
 	}
 	result = wh_http_next_result(client);
 	if (result == NULL)
 		return NULL;
 	delivery = result->owner;
+	delivery->ended_at = GetCurrentTimestamp();
 	delivery->result = result;
 	delivery->is_from_client = true;
 	forget_on_wire(delivery);

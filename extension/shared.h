@@ -31,7 +31,6 @@ typedef enum WorkerState
 	WORKER_FAILING				/* its last transaction failed */
 } WorkerState;
 
-/* A duration histogram's upper bounds are in stats.c of whoever reads it. */
 typedef struct WorkerSlot
 {
 	pid_t		pid;			/* 0: no process; written by the worker */
@@ -65,7 +64,6 @@ typedef struct SharedState
 	LWLock	   *lock;
 	int			launcher_procno;	/* -1: none */
 	bool		is_scout_wanted;	/* somebody should read pg_shdepend */
-	int			scouts;			/* how often a scout has finished */
 	DatabaseSlot databases[WH_MAX_DATABASES];
 } SharedState;
 

@@ -22,8 +22,14 @@
 #define PIECE_EVENTS 512		/* read at once, at most */
 #define PIECE_ROWS 2000			/* events times endpoints */
 
-/* Spilling past a full endpoint gets one part in five of the time. */
-#define SPILL_SHARE 5
+/*
+ * Looking ahead, past the events of full endpoints, gets one part in five of
+ * the time, and less and less when it finds nothing that can start: what it
+ * passes must be written to the queue and read again.
+ */
+#define LOOK_AHEAD_SHARE 5
+#define LOOK_AHEAD_SHARE_LEAST 500
+#define STALLED_US 200000
 
 static Cursor cursors[64];
 static int	cursor_count;
@@ -32,7 +38,10 @@ static bool has_window;			/* the window goes on behind the piece */
 static bool was_full;			/* the last piece had to spill */
 static int	freed;				/* requests ended since the last piece */
 static int	fan_out = 1;		/* rows per event in the last piece */
-static TimestampTz spill_again_at;
+static TimestampTz look_ahead_at;	/* not before */
+static int	look_ahead_share = LOOK_AHEAD_SHARE;
+static TimestampTz ended_at;	/* the last request that did */
+static bool is_looking_ahead;	/* this take does */
 
 /* A copy of a cursor that outlives the transaction. */
 static Cursor
@@ -79,18 +88,41 @@ wh_take_start(int64 shards)
 	has_window = true;
 }
 
+/*
+ * A full endpoint that nothing comes back from loses nothing when its events
+ * are passed; one that is being served should not wait for that.
+ */
+static bool
+may_look_ahead(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return now >= look_ahead_at || now - ended_at > STALLED_US;
+}
+
 /* How many events the next piece may have; 0: not now. */
 static int
 piece_limit(const TakePlan *plan)
 {
-	int			limit = was_full ? freed : plan->places;
+	int			limit = was_full ? Min(freed, plan->places) : plan->places;
 
-	if (was_full && limit == 0 && GetCurrentTimestamp() >= spill_again_at)
+	is_looking_ahead = was_full && limit == 0 && may_look_ahead();
+	if (is_looking_ahead)
 		limit = PIECE_EVENTS;
-	else
-		limit = Min(limit, plan->places);
 	limit = Min(limit, PIECE_EVENTS);
 	return limit > 0 ? Max(limit / fan_out, 1) : 0;
+}
+
+/* When to look ahead again: it took that long, and found something or not. */
+static void
+plan_look_ahead(TimestampTz began, bool has_found_idle)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	look_ahead_share = has_found_idle ? LOOK_AHEAD_SHARE :
+		Min(look_ahead_share * 2, LOOK_AHEAD_SHARE_LEAST);
+	look_ahead_at = now + (now - began) * (look_ahead_share - 1);
+	is_looking_ahead = false;
 }
 
 /* Move a copy of the cursor over the rows of a piece; true: save it. */
@@ -127,18 +159,26 @@ take_news(TakePlan *plan, Cursor *cursor)
 	NewRow	   *rows;
 	int			count;
 	int			events;
+	bool		is_full;
+	bool		must_save;
 
 	if (limit == 0)
 		return false;
+	if (cursor->position_xid != 0)
+		limit++;				/* the event at the position is read again */
 	count = wh_queue_read_new(cursor, limit, PIECE_ROWS, &rows);
 	events = wh_plan_new_rows(plan, rows, count);
 	if (events > 0)
 		fan_out = Max(plan->row_count / events, 1);
-	was_full = plan->is_full;
+	is_full = plan->is_full;
 	freed = 0;
 	if (cursor->high == 0)
 		cursor->high = wh_queue_snapshot(); /* the one that was read with */
-	return advance(cursor, rows, count, events, limit);
+	must_save = advance(cursor, rows, count, events, limit);
+
+	/* Once full, pieces stay small until the backlog has been read. */
+	was_full = is_full || (was_full && has_window);
+	return must_save;
 }
 
 void
@@ -146,6 +186,7 @@ wh_take_release(Delivery *delivery)
 {
 	delivery->endpoint->in_flight--;
 	freed++;
+	ended_at = GetCurrentTimestamp();
 	if (delivery->body && --delivery->body->references == 0)
 		pfree(delivery->body);
 	MemoryContextDelete(delivery->context);
@@ -216,7 +257,7 @@ wh_take(int places, bool may_have_news)
 {
 	TakePlan	plan;
 	Delivery   *volatile list = NULL;
-	TimestampTz began = GetCurrentTimestamp();
+	volatile TimestampTz began = GetCurrentTimestamp();
 	Cursor		cursor;
 	volatile Cursor advanced = {0};
 	volatile int number;
@@ -233,6 +274,7 @@ wh_take(int places, bool may_have_news)
 
 		wh_session_begin("taking events");
 		wh_plan_due(&plan);
+		freed = Max(freed - plan.sending_count, 0);
 		if (may_have_news || has_window || target)
 			must_save = take_news(&plan, &cursor);
 		list = wh_plan_carry_out(&plan);
@@ -256,12 +298,17 @@ wh_take(int places, bool may_have_news)
 	cursors[number] = *(Cursor *) &advanced;
 	if (plan.wish_count > 0)
 		wh_roster_refresh_earliest();
-	if (was_full)
-		spill_again_at = GetCurrentTimestamp() +
-			(GetCurrentTimestamp() - began) * (SPILL_SHARE - 1);
+	if (is_looking_ahead)
+		plan_look_ahead(began, plan.has_found_idle);
 	if (target)
 		merge_cursors();
 	return list;
+}
+
+int
+wh_take_freed(void)
+{
+	return freed;
 }
 
 bool
@@ -269,5 +316,5 @@ wh_take_has_more(void)
 {
 	if (!has_window)
 		return target != 0;
-	return !was_full || freed > 0 || GetCurrentTimestamp() >= spill_again_at;
+	return !was_full || freed > 0 || may_look_ahead();
 }

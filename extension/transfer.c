@@ -244,7 +244,6 @@ classify(const Transfer *transfer, CURLcode code)
 			return HTTP_TLS;
 		case CURLE_OUT_OF_MEMORY:
 		case CURLE_FAILED_INIT:
-		case CURLE_UNSUPPORTED_PROTOCOL:
 		case CURLE_URL_MALFORMAT:
 			return HTTP_INTERNAL;
 		default:

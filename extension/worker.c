@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -129,8 +130,7 @@ take_and_send(void)
 	Delivery   *list;
 
 	if (!may_take() || places <= 0 || !has_work() ||
-		!is_worth_while(Max(places - wh_max_in_flight / 2, 0) + 1,
-						worker.taken_at))
+		!is_worth_while(wh_take_freed(), worker.taken_at))
 		return;
 
 	/* Cleared before we read, so that what commits meanwhile is news again. */
@@ -193,13 +193,9 @@ release_finished(void)
 static void
 record(void)
 {
-	Delivery  **deliveries;
+	Delivery  **deliveries = palloc(worker.finished_count * sizeof(Delivery *));
 	int			count = 0;
 
-	if (worker.finished == NULL ||
-		!is_worth_while(worker.finished_count, worker.finished_since))
-		return;
-	deliveries = palloc(worker.finished_count * sizeof(Delivery *));
 	for (Delivery *d = worker.finished; d; d = d->next)
 		deliveries[count++] = d;
 	wh_session_begin("recording attempts");
@@ -241,7 +237,9 @@ turn(void)
 	look_for_missed_commits();
 	take_and_send();
 	collect_results();
-	record();
+	if (worker.finished &&
+		is_worth_while(worker.finished_count, worker.finished_since))
+		record();
 	maintain();
 	pg_atomic_write_u32(&wh_slot_mine()->in_flight, wh_send_in_flight());
 }
@@ -340,15 +338,20 @@ sleep_until_something_happens(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Leaving with requests on the wire: their attempts do not count. */
+/* Leaving: what has ended is recorded, what has not does not count. */
 static void
 leave(int code, Datum arg)
 {
 	Delivery  **deliveries;
 	int			count = wh_send_list(&deliveries);
 
-	if (worker.is_ready && count > 0)
-		wh_record_give_back(deliveries, count);
+	if (!worker.is_ready || (count == 0 && worker.finished == NULL))
+		return;
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(worker.turn_context);
+	if (worker.finished)
+		record();
+	wh_record_give_back(deliveries, count);
 }
 
 static void

@@ -61,7 +61,7 @@ begin
         (select array_agg(name) || array_agg(distinct category || '.*') from webhook.event_type));
     raise exception 'unknown event type "%"', unknown
         using errcode = 'invalid_parameter_value',
-              hint = coalesce(format('Perhaps you meant "%s".', nearest),
+              hint = coalesce('Perhaps you meant "' || nearest || '".',
                               'See the known ones: select name from webhook.event_type');
 end
 $$;
