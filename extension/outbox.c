@@ -129,6 +129,8 @@ close_partition(OutboxWriter *writer)
 static void
 open_partition(OutboxWriter *writer, Oid relid)
 {
+	/* These outlive the event: they live where the writer does. */
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(writer));
 	RangeTblEntry *entry = makeNode(RangeTblEntry);
 	EState	   *estate = CreateExecutorState();
 
@@ -147,6 +149,7 @@ open_partition(OutboxWriter *writer, Oid relid)
 										  RelationGetDescr(writer->partition),
 										  &TTSOpsVirtual);
 	AfterTriggerBeginQuery();
+	MemoryContextSwitchTo(old);
 }
 
 static void

@@ -15,6 +15,10 @@
 #include "take.h"
 
 #define MAX_WISHES 500
+#define SERVED_ENDPOINTS 64
+
+static Endpoint *served[SERVED_ENDPOINTS];	/* a ring */
+static int	served_next;
 
 void
 wh_plan_begin(TakePlan *plan, int places)
@@ -76,6 +80,28 @@ set_body(Delivery *delivery, text *payload, Body **shared)
 	delivery->body->references++;
 }
 
+static void
+note_served(Endpoint *endpoint)
+{
+	if (endpoint->is_served)
+		return;
+	if (served[served_next])
+		served[served_next]->is_served = false;
+	served[served_next] = endpoint;
+	endpoint->is_served = true;
+	served_next = (served_next + 1) % SERVED_ENDPOINTS;
+}
+
+int
+wh_plan_served_places(void)
+{
+	int			places = 0;
+
+	for (int i = 0; i < SERVED_ENDPOINTS && served[i]; i++)
+		places += wh_roster_places(served[i]);
+	return places;
+}
+
 /* One row of a piece: on the wire from birth, or spilled. */
 static void
 plan_new_row(TakePlan *plan, const NewRow *row, Body **shared)
@@ -97,6 +123,8 @@ plan_new_row(TakePlan *plan, const NewRow *row, Body **shared)
 		return;
 	}
 	plan->has_found_idle |= endpoint->in_flight == 0;
+	plan->started_count++;
+	note_served(endpoint);
 	plan->row_delivery[plan->row_count - 1] =
 		plan_delivery(plan, endpoint, row->event_type, row->revision);
 	set_body(plan->row_delivery[plan->row_count - 1], row->payload, shared);

@@ -26,6 +26,7 @@ typedef struct TakePlan
 	int			wish_count;
 	TimestampTz now;			/* of the due look */
 	int			places;			/* left */
+	int			started_count;	/* new rows that found a place */
 	bool		has_found_idle; /* a new row is for an idle endpoint */
 	bool		is_full;		/* a row waits for a place at its endpoint */
 } TakePlan;
@@ -37,6 +38,9 @@ extern void wh_plan_due(TakePlan *plan);
 
 /* New rows of a piece, in cursor order; returns the number of events. */
 extern int	wh_plan_new_rows(TakePlan *plan, const NewRow *rows, int count);
+
+/* Places left at the endpoints that new events were started for lately. */
+extern int	wh_plan_served_places(void);
 
 /* Write the plan down and make the list of what may be sent. */
 extern Delivery *wh_plan_carry_out(TakePlan *plan);

@@ -33,6 +33,7 @@ typedef struct Endpoint
 	int			window;			/* how many there may be */
 	TimestampTz next_due;		/* no queued row is due before; DT_NOEND: none
 								 * is queued */
+	bool		is_served;		/* among those that started new events lately */
 	bool		is_cautious;	/* after a crash: one at a time */
 } Endpoint;
 

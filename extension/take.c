@@ -20,6 +20,7 @@
 #include "take.h"
 
 #define PIECE_EVENTS 512		/* read at once, at most */
+#define MAX_ROWS_PER_START 16	/* of these, rows that are passed */
 #define PIECE_ROWS 2000			/* events times endpoints */
 
 /*
@@ -37,6 +38,7 @@ static Datum target;			/* where several cursors meet; 0: none */
 static bool has_window;			/* the window goes on behind the piece */
 static bool was_full;			/* the last piece had to spill */
 static int	freed;				/* requests ended since the last piece */
+static int	rows_per_start = 1; /* in the last piece that started any */
 static int	fan_out = 1;		/* rows per event in the last piece */
 static TimestampTz look_ahead_at;	/* not before */
 static int	look_ahead_share = LOOK_AHEAD_SHARE;
@@ -104,8 +106,10 @@ may_look_ahead(void)
 static int
 piece_limit(const TakePlan *plan)
 {
-	int			limit = was_full ? Min(freed, plan->places) : plan->places;
+	int			limit = plan->places;
 
+	if (was_full)
+		limit = Min(limit, wh_plan_served_places() * rows_per_start);
 	is_looking_ahead = was_full && limit == 0 && may_look_ahead();
 	if (is_looking_ahead)
 		limit = PIECE_EVENTS;
@@ -168,6 +172,9 @@ take_news(TakePlan *plan, Cursor *cursor)
 		limit++;				/* the event at the position is read again */
 	count = wh_queue_read_new(cursor, limit, PIECE_ROWS, &rows);
 	events = wh_plan_new_rows(plan, rows, count);
+	if (plan->started_count > 0)
+		rows_per_start = Min((plan->row_count + plan->started_count - 1) /
+							 plan->started_count, MAX_ROWS_PER_START);
 	if (events > 0)
 		fan_out = Max(plan->row_count / events, 1);
 	is_full = plan->is_full;
@@ -177,7 +184,7 @@ take_news(TakePlan *plan, Cursor *cursor)
 	must_save = advance(cursor, rows, count, events, limit);
 
 	/* Once full, pieces stay small until the backlog has been read. */
-	was_full = is_full || (was_full && has_window);
+	was_full = has_window && (is_full || was_full);
 	return must_save;
 }
 
@@ -274,7 +281,6 @@ wh_take(int places, bool may_have_news)
 
 		wh_session_begin("taking events");
 		wh_plan_due(&plan);
-		freed = Max(freed - plan.sending_count, 0);
 		if (may_have_news || has_window || target)
 			must_save = take_news(&plan, &cursor);
 		list = wh_plan_carry_out(&plan);
@@ -305,6 +311,12 @@ wh_take(int places, bool may_have_news)
 	return list;
 }
 
+bool
+wh_take_is_waiting(void)
+{
+	return has_window;
+}
+
 int
 wh_take_freed(void)
 {
@@ -316,5 +328,5 @@ wh_take_has_more(void)
 {
 	if (!has_window)
 		return target != 0;
-	return !was_full || freed > 0 || may_look_ahead();
+	return !was_full || wh_plan_served_places() > 0 || may_look_ahead();
 }

@@ -23,6 +23,9 @@ extern Delivery *wh_take(int places, bool may_have_news);
 /* Whether another take would find events without further news. */
 extern bool wh_take_has_more(void);
 
+/* Whether events wait behind full endpoints: another take, a little later. */
+extern bool wh_take_is_waiting(void);
+
 /* Requests that ended since the last piece was read. */
 extern int	wh_take_freed(void);
 

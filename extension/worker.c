@@ -30,6 +30,7 @@
 #include "take.h"
 
 #define BATCH_US 1000			/* how long work may wait for company */
+#define WAITING_MS 20			/* between looks past full endpoints */
 #define FAILURE_MS 1000			/* pause after a failed transaction */
 #define SAFETY_MS 5000			/* look for commits that woke nobody */
 #define MAINTENANCE_MS (10 * 60 * 1000)
@@ -292,11 +293,8 @@ turn_safely(void)
 	PG_END_TRY();
 }
 
-static long
-milliseconds_until(TimestampTz at)
-{
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at);
-}
+#define milliseconds_until(at) \
+	TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at)
 
 /* How long nothing has to be done, in milliseconds. */
 static long
@@ -317,6 +315,8 @@ time_to_sleep(void)
 
 			if (has_places && (worker.has_news || wh_take_has_more()))
 				work = 1;
+			else if (wh_take_is_waiting())
+				work = Min(work, WAITING_MS);
 			if (has_places && wh_roster_earliest_due() < DT_NOEND)
 				work = Min(work, Max(milliseconds_until(wh_roster_earliest_due()), 1));
 		}

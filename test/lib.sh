@@ -17,7 +17,7 @@ export PG_CONFIG
 enter_workspace() { # the script's arguments
     [ -z "${WEBHOOK_WORKSPACE-}" ] || { be_in_workspace; return; }
 
-    script=test/$(basename "$0")
+    script=${SCRIPT:-test/$(basename "$0")}
     build_and_install
 
     user=
