@@ -19,6 +19,7 @@
 
 static Endpoint *served[SERVED_ENDPOINTS];	/* a ring */
 static int	served_next;
+static uint64 piece;			/* pieces planned so far */
 
 void
 wh_plan_begin(TakePlan *plan, int places)
@@ -110,6 +111,10 @@ plan_new_row(TakePlan *plan, const NewRow *row, Body **shared)
 	QueueRow   *queued = &plan->rows[plan->row_count];
 
 	endpoint->is_paused = row->is_paused;
+	if (endpoint->piece != piece)
+		endpoint->had_places = wh_roster_places(endpoint) > 0;
+	endpoint->piece = piece;
+	plan->wanted_count += endpoint->had_places;
 	queued->event_id = row->event_id;
 	queued->endpoint_id = row->endpoint_id;
 	queued->created_at = GetCurrentTimestamp();
@@ -123,7 +128,6 @@ plan_new_row(TakePlan *plan, const NewRow *row, Body **shared)
 		return;
 	}
 	plan->has_found_idle |= endpoint->in_flight == 0;
-	plan->started_count++;
 	note_served(endpoint);
 	plan->row_delivery[plan->row_count - 1] =
 		plan_delivery(plan, endpoint, row->event_type, row->revision);
@@ -136,6 +140,7 @@ wh_plan_new_rows(TakePlan *plan, const NewRow *rows, int count)
 	Body	   *shared = NULL;
 	int			events = 0;
 
+	piece++;
 	plan->rows = palloc(Max(count, 1) * sizeof(QueueRow));
 	plan->row_delivery = palloc(Max(count, 1) * sizeof(Delivery *));
 	for (int i = 0; i < count; i++)

@@ -26,7 +26,7 @@ typedef struct TakePlan
 	int			wish_count;
 	TimestampTz now;			/* of the due look */
 	int			places;			/* left */
-	int			started_count;	/* new rows that found a place */
+	int			wanted_count;	/* new rows for endpoints that had places */
 	bool		has_found_idle; /* a new row is for an idle endpoint */
 	bool		is_full;		/* a row waits for a place at its endpoint */
 } TakePlan;

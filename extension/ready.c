@@ -67,7 +67,9 @@ shards_of(int index, int total)
 /*
  * Own our shards for as long as this process lives.  The lock is on the
  * extension, where ordinary users cannot take one, and waits for the owner
- * before us to finish.
+ * before us to finish.  It is of the user lock method: a session lock of the
+ * default one ends with any transaction that fails, and outlives a process
+ * that exits between two of them.
  */
 static void
 lock_shards(int64 shards)
@@ -80,6 +82,7 @@ lock_shards(int64 shards)
 			continue;
 		SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId,
 						   extension, shard + 1);
+		tag.locktag_lockmethodid = USER_LOCKMETHOD;
 		(void) LockAcquire(&tag, ExclusiveLock, true, false);
 	}
 }

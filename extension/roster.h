@@ -34,6 +34,8 @@ typedef struct Endpoint
 	TimestampTz next_due;		/* no queued row is due before; DT_NOEND: none
 								 * is queued */
 	bool		is_served;		/* among those that started new events lately */
+	uint64		piece;			/* the last one with a row for it */
+	bool		had_places;		/* when that piece began */
 	bool		is_cautious;	/* after a crash: one at a time */
 } Endpoint;
 

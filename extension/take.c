@@ -20,7 +20,7 @@
 #include "take.h"
 
 #define PIECE_EVENTS 512		/* read at once, at most */
-#define MAX_ROWS_PER_START 16	/* of these, rows that are passed */
+#define MAX_ROWS_PER_WANTED 16	/* how many rows are passed for one */
 #define PIECE_ROWS 2000			/* events times endpoints */
 
 /*
@@ -38,7 +38,7 @@ static Datum target;			/* where several cursors meet; 0: none */
 static bool has_window;			/* the window goes on behind the piece */
 static bool was_full;			/* the last piece had to spill */
 static int	freed;				/* requests ended since the last piece */
-static int	rows_per_start = 1; /* in the last piece that started any */
+static int	rows_per_wanted = 1;	/* in the last piece with any */
 static int	fan_out = 1;		/* rows per event in the last piece */
 static TimestampTz look_ahead_at;	/* not before */
 static int	look_ahead_share = LOOK_AHEAD_SHARE;
@@ -109,7 +109,7 @@ piece_limit(const TakePlan *plan)
 	int			limit = plan->places;
 
 	if (was_full)
-		limit = Min(limit, wh_plan_served_places() * rows_per_start);
+		limit = Min(limit, wh_plan_served_places() * rows_per_wanted);
 	is_looking_ahead = was_full && limit == 0 && may_look_ahead();
 	if (is_looking_ahead)
 		limit = PIECE_EVENTS;
@@ -172,9 +172,9 @@ take_news(TakePlan *plan, Cursor *cursor)
 		limit++;				/* the event at the position is read again */
 	count = wh_queue_read_new(cursor, limit, PIECE_ROWS, &rows);
 	events = wh_plan_new_rows(plan, rows, count);
-	if (plan->started_count > 0)
-		rows_per_start = Min((plan->row_count + plan->started_count - 1) /
-							 plan->started_count, MAX_ROWS_PER_START);
+	if (plan->wanted_count > 0)
+		rows_per_wanted = Min(plan->row_count / plan->wanted_count,
+							  MAX_ROWS_PER_WANTED);
 	if (events > 0)
 		fan_out = Max(plan->row_count / events, 1);
 	is_full = plan->is_full;
