@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "tcop/utility.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -47,9 +48,14 @@ struct OutboxWriter
 OutboxWriter *
 wh_outbox_open(void)
 {
-	OutboxWriter *writer = palloc0(sizeof(OutboxWriter));
-	Oid			relid = wh_catalogue_table("event");
+	OutboxWriter *writer;
+	Oid			relid;
 
+	PreventCommandIfReadOnly("webhook.emit()");
+	PreventCommandIfParallelMode("webhook.emit()");
+	relid = wh_catalogue_table("event");
+
+	writer = palloc0(sizeof(OutboxWriter));
 	writer->parent = table_open(relid, RowExclusiveLock);
 	writer->scratch = AllocSetContextCreate(CurrentMemoryContext,
 											"webhook event",

@@ -30,7 +30,7 @@ wh_session_pin_settings(void)
 		{"IntervalStyle", "postgres"},
 		{"TimeZone", "UTC"},
 		{"statement_timeout", "0"},
-		{"lock_timeout", "1s"},
+		{"lock_timeout", "250ms"},	/* below deadlock_timeout: we yield */
 		{"idle_in_transaction_session_timeout", "0"},
 		{"transaction_timeout", "0"},
 		{"default_transaction_isolation", "read committed"},

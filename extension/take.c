@@ -34,6 +34,7 @@
 
 static Cursor cursors[64];
 static int	cursor_count;
+static int64 own_shards;
 static Datum target;			/* where several cursors meet; 0: none */
 static bool has_window;			/* the window goes on behind the piece */
 static bool was_full;			/* the last piece had to spill */
@@ -88,6 +89,20 @@ wh_take_start(int64 shards)
 		wh_roster_set_due(endpoint, DT_NOBEGIN);
 	}
 	has_window = true;
+	own_shards = shards;
+}
+
+void
+wh_take_learn_endpoints(void)
+{
+	int64	   *ids;
+	int			count;
+
+	wh_session_begin("looking for new endpoints");
+	count = wh_queue_list_endpoints(own_shards, &ids);
+	for (int i = 0; i < count; i++)
+		(void) wh_roster_get(ids[i]);
+	wh_session_commit(false);
 }
 
 /*
@@ -207,12 +222,14 @@ static void
 choose_target(void)
 {
 	MemoryContext old;
+	Datum		snapshot;
 
 	if (cursor_count < 2 || target)
 		return;
 	wh_session_begin("taking events");
+	snapshot = wh_queue_snapshot(); /* leaves us in SPI's memory context */
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	target = datumCopy(wh_queue_snapshot(), false, -1);
+	target = datumCopy(snapshot, false, -1);
 	MemoryContextSwitchTo(old);
 	wh_session_commit(false);
 }

@@ -14,6 +14,12 @@
 extern void wh_take_start(int64 shards);
 
 /*
+ * Learn of endpoints that were made since: what is redelivered to one that
+ * never had an event is looked for like any due delivery.
+ */
+extern void wh_take_learn_endpoints(void);
+
+/*
  * Take new events (when may_have_news) and due retries for at most places
  * requests, in one transaction of its own, and return a list of deliveries
  * that are recorded as being on the wire.  After an error nothing was taken.

@@ -86,7 +86,10 @@ notice_changes(void)
 			worker.is_ready = worker.has_news = true;
 		}
 		if (worker.is_ready)
+		{
+			wh_take_learn_endpoints();
 			wh_roster_forget_config();
+		}
 		if (state != wh_slot_mine()->state)
 			worker.has_news = true;
 		wh_slot_set_state(state);

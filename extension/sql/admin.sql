@@ -59,6 +59,8 @@ create function webhook.grant_access(role regrole, level text) returns void
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
 begin
+    -- Workers attach partitions, which changes the same catalogue rows.
+    lock table webhook.event, webhook.attempt in share update exclusive mode;
     if level not in ('publisher', 'manager', 'observer') then
         raise exception 'unknown access level "%"', level
             using errcode = 'invalid_parameter_value', hint = 'Use publisher, manager or observer.';
@@ -85,6 +87,7 @@ create function webhook.revoke_access(role regrole) returns void
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
 begin
+    lock table webhook.event, webhook.attempt in share update exclusive mode;
     execute format('revoke all on all tables in schema webhook from %s', role);
     execute format('revoke all on all functions in schema webhook from %s', role);
     execute format('revoke all on schema webhook from %s', role);

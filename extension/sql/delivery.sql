@@ -1,7 +1,7 @@
 -- Policy of deliveries: what the worker asks SQL to decide, and what people do.
 
 create function webhook._next_attempt_at(schedule interval[], failures int, ended_at timestamptz) returns timestamptz
-language sql immutable parallel safe
+language sql stable parallel safe
 return ended_at + schedule[failures];
 comment on function webhook._next_attempt_at(interval[], int, timestamptz) is
     'Internal: when to retry after the n-th failed attempt that ended then; NULL when the schedule is used up';
@@ -162,9 +162,12 @@ begin
         raise exception 'endpoint % does not exist', test.endpoint_id
             using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
     end if;
-    if test.event <> 'webhook.test' then
-        perform webhook._check_events(array[test.event]);
+    if test.event is null or test.event like '%*' then
+        raise exception 'a test needs the exact name of an event'
+            using errcode = case when test.event is null then 'null_value_not_allowed' else 'invalid_parameter_value' end,
+                  hint = 'Leave it out for webhook.test, or see: select name from webhook.event_type';
     end if;
+    perform webhook._check_events(array[test.event]);
     event_id := webhook._record(test.event, organization,
         coalesce((select t.example from webhook.event_type t where t.name = test.event),
                  json_build_object('endpoint_id', test.endpoint_id, 'message', 'This is a test.')), true);

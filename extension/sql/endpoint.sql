@@ -43,6 +43,11 @@ declare
     unknown text;
     nearest text;
 begin
+    if array_ndims(events) > 1 then
+        raise exception 'endpoint events must be a list of one dimension'
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Write for example ''{review.completed,team.*}''.';
+    end if;
     if coalesce(cardinality(events), 0) = 0 or array_position(events, null) is not null then
         raise exception 'endpoint must subscribe to at least one event'
             using errcode = 'invalid_parameter_value',
@@ -68,14 +73,18 @@ $$;
 comment on function webhook._check_events(text[]) is 'Internal: raise 22023 unless every entry of a subscription is known';
 
 create function webhook._check_schedule(schedule interval[]) returns void
-language plpgsql immutable set search_path to pg_catalog, pg_temp
+language plpgsql stable set search_path to pg_catalog, pg_temp
 as $$
 begin
-    if cardinality(schedule) > 32
-       or exists (select from unnest(schedule) d where d is null or d < interval '0') then
+    if cardinality(schedule) = 0 then
+        return;
+    end if;
+    if array_ndims(schedule) <> 1 or array_lower(schedule, 1) <> 1 or cardinality(schedule) > 32
+       or exists (select from unnest(schedule) d
+                   where d is null or d < interval '0' or d > interval '1 year') then
         raise exception 'invalid retry schedule'
             using errcode = 'invalid_parameter_value',
-                  detail = 'A retry schedule is a list of up to 32 delays, none of them negative or null.',
+                  detail = 'A retry schedule is a list of up to 32 delays, none of them null, negative or over a year.',
                   hint = 'Write for example ''{1s,10s,60s}'', or ''{}'' for one attempt.';
     end if;
 end
@@ -91,17 +100,28 @@ begin
             using errcode = 'foreign_key_violation',
                   hint = format('Record it first: select webhook.set_organization(%L, ''its name'')', new.organization_id);
     end if;
-    if tg_op = 'UPDATE' then
-        if new.id <> old.id or new.organization_id <> old.organization_id then
-            raise exception 'endpoint cannot change its id or organization'
-                using errcode = 'invalid_parameter_value',
-                      hint = 'Create another endpoint and delete this one.';
-        end if;
-        new.revision := old.revision + 1;
+    if tg_op = 'UPDATE' and (new.id <> old.id or new.organization_id <> old.organization_id) then
+        raise exception 'endpoint cannot change its id or organization'
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Create another endpoint and delete this one.';
     end if;
-    perform webhook._check_url(new.url);
-    perform webhook._check_events(new.events);
-    perform webhook._check_schedule(new.retry_schedule);
+    new.revision := case tg_op when 'INSERT' then 1 else old.revision + 1 end;
+    -- What was right when it was written must not stop a later change.
+    if tg_op = 'INSERT' or new.url is distinct from old.url then
+        perform webhook._check_url(new.url);
+    end if;
+    if tg_op = 'INSERT' or new.events is distinct from old.events then
+        perform webhook._check_events(new.events);
+    end if;
+    if tg_op = 'INSERT' or new.retry_schedule is distinct from old.retry_schedule then
+        perform webhook._check_schedule(new.retry_schedule);
+    end if;
+    if new.timeout not between interval '1 ms' and interval '1 hour' then
+        raise exception 'invalid endpoint timeout'
+            using errcode = 'invalid_parameter_value',
+                  detail = format('The timeout is %s.', new.timeout),
+                  hint = 'Use a timeout between 1 ms and 1 hour, or null for the setting webhook.timeout.';
+    end if;
     if new.status = 'disabled' then
         new.disabled_at := coalesce(new.disabled_at, clock_timestamp());
     else
@@ -201,6 +221,18 @@ begin atomic
 end;
 comment on function webhook.set_organization(text, text) is 'Record an organization, or rename the one with this id. Arguments: id and name, not null (23502)';
 
+create function webhook._note_imported_secret(secret text) returns void
+language plpgsql stable set search_path to pg_catalog, pg_temp
+as $$
+begin
+    if not webhook._is_standard_secret(secret) then
+        raise notice 'the secret serves the sha256= signature only'
+            using detail = 'Requests carry no webhook-signature: that needs whsec_ and base64 of 24 to 64 bytes.';
+    end if;
+end
+$$;
+comment on function webhook._note_imported_secret(text) is 'Internal: NOTICE for a secret that cannot make webhook-signature';
+
 create function webhook.create_endpoint(
     organization_id text, url text, events text[] default '{*}', description text default null,
     name text default null, out endpoint_id bigint, inout secret text default null,
@@ -224,6 +256,10 @@ begin
          where e.organization_id = create_endpoint.organization_id and e.name = create_endpoint.name
         returning e.id into endpoint_id;
         if found then
+            if create_endpoint.secret is not null then
+                raise notice 'the secret of an endpoint that exists was not changed'
+                    using hint = format('Run: select webhook.rotate_secret(%s, secret => ...)', endpoint_id);
+            end if;
             create_endpoint.secret := null;
             return;
         end if;
@@ -236,10 +272,7 @@ begin
     if create_endpoint.secret is not null then
         update webhook.endpoint_secret s set secret = create_endpoint.secret
          where s.endpoint_id = create_endpoint.endpoint_id;
-        if not webhook._is_standard_secret(create_endpoint.secret) then
-            raise notice 'the secret serves the sha256= signature only'
-                using detail = 'Requests carry no webhook-signature: that needs whsec_ and base64 of 24 to 64 bytes.';
-        end if;
+        perform webhook._note_imported_secret(create_endpoint.secret);
     end if;
     select s.secret into create_endpoint.secret from webhook.endpoint_secret s
      where s.endpoint_id = create_endpoint.endpoint_id and s.expires_at is null;
@@ -271,6 +304,10 @@ begin
                   detail = format('It has %s characters, and at least 16 are needed.', length(fresh)),
                   hint = 'Leave it out, and a strong one is made.';
     end if;
+    if overlap < interval '0' then
+        raise exception 'overlap of secrets must not be negative'
+            using errcode = 'invalid_parameter_value', hint = 'Use interval ''0'' to drop the old secret at once.';
+    end if;
     perform from webhook.endpoint e where e.id = rotate_secret.endpoint_id for update;
     if not found then
         raise exception 'endpoint % does not exist', rotate_secret.endpoint_id
@@ -281,6 +318,7 @@ begin
     update webhook.endpoint_secret s set expires_at = clock_timestamp() + coalesce(overlap, interval '0')
      where s.endpoint_id = rotate_secret.endpoint_id;
     insert into webhook.endpoint_secret (endpoint_id, secret) values (rotate_secret.endpoint_id, fresh);
+    perform webhook._note_imported_secret(fresh);
     return fresh;
 end
 $$;

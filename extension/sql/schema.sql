@@ -24,7 +24,9 @@ comment on schema webhook is 'Outgoing webhooks: emit events in a transaction, d
 
 create table webhook.event_type (
     name        text    primary key
+                        constraint event_type_name_format
                         check (name ~ '^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$' and length(name) <= 128)
+                        constraint event_type_name_reserved
                         check (name !~ '^webhook\.'),
     category    text    generated always as (split_part(name, '.', 1)) stored,
     description text    not null default '',
@@ -58,7 +60,7 @@ create table webhook.endpoint (
     disabled_at     timestamptz,
     disabled_reason text,
     retry_schedule  interval[],
-    timeout         interval    check (timeout > interval '0'),
+    timeout         interval,
     created_at      timestamptz not null default clock_timestamp(),
     revision        bigint      not null default 1,
     check ((status = 'disabled') = (disabled_at is not null))
