@@ -141,8 +141,7 @@ find_slot(const char *name)
 	DatabaseSlot *slot = NULL;
 
 	/* Who may not do it anyway must not make our workers leave. */
-	if (!OidIsValid(database) || database == MyDatabaseId ||
-		!wh_compat_owns_database(database))
+	if (!OidIsValid(database) || !wh_compat_owns_database(database))
 		return NULL;
 	LWLockAcquire(wh_shared->lock, LW_SHARED);
 	slot = wh_shared_find(database);
@@ -185,6 +184,8 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 		slot = find_slot(database_of(statement));
 		if (concerns_workers(statement))
 			wh_commit_announce_config();
+		if (IsA(statement, CreatedbStmt))
+			wh_commit_announce_database();
 	}
 	else if (commits_prepared(statement))
 		wh_commit_announce_events();

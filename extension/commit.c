@@ -20,12 +20,26 @@ static bool has_events = false;
 static bool has_config = false;
 static bool has_due = false;
 static bool has_installation = false;
+static bool has_database = false;
+
+/* Our slot, found once: it stays while this session is connected. */
+static DatabaseSlot *
+get_slot(void)
+{
+	static DatabaseSlot *slot = NULL;
+
+	if (slot == NULL || slot->database != MyDatabaseId)
+		slot = wh_shared_database(MyDatabaseId);
+	return slot;
+}
 
 static void
 tell_workers(void)
 {
-	DatabaseSlot *database = wh_shared_database(MyDatabaseId);
+	DatabaseSlot *database = get_slot();
 
+	if (has_database)
+		wh_shared_want_scout();
 	if (database == NULL)
 		return;
 	if (has_installation)
@@ -46,12 +60,14 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (has_events || has_config || has_due || has_installation)
+			if (has_events || has_config || has_due ||
+				has_installation || has_database)
 				tell_workers();
 			/* fall through */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			has_events = has_config = has_due = has_installation = false;
+			has_events = has_config = has_due = false;
+			has_installation = has_database = false;
 			break;
 		default:
 			break;
@@ -91,4 +107,10 @@ void
 wh_commit_announce_installation(void)
 {
 	set_flag(&has_installation);
+}
+
+void
+wh_commit_announce_database(void)
+{
+	set_flag(&has_database);
 }

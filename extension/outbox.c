@@ -9,14 +9,17 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "tcop/utility.h"
+#include "utils/fmgroids.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -240,4 +243,41 @@ wh_outbox_close(OutboxWriter *writer)
 	table_close(writer->parent, NoLock);
 	MemoryContextDelete(writer->scratch);
 	pfree(writer);
+}
+
+/* The partitions of a table that the active snapshot sees. */
+static int
+count_visible_partitions(Oid parent)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	int			count = 0;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(parent));
+	scan = systable_beginscan(inherits, InheritsParentIndexId, true,
+							  GetActiveSnapshot(), 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		if (!((Form_pg_inherits) GETSTRUCT(tuple))->inhdetachpending)
+			count++;
+	}
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	return count;
+}
+
+bool
+wh_outbox_is_current(void)
+{
+	Relation	parent = table_open(wh_catalogue_table("event"),
+									AccessShareLock);
+	int			known = RelationGetPartitionDesc(parent, true)->nparts;
+	bool		is_current;
+
+	is_current = count_visible_partitions(RelationGetRelid(parent)) <= known;
+	table_close(parent, AccessShareLock);
+	return is_current;
 }

@@ -50,4 +50,15 @@ extern void wh_commit_announce_due(void);
 /* After commit, make the launcher start workers for this database. */
 extern void wh_commit_announce_installation(void);
 
+/* After commit, make the launcher look which databases have workers. */
+extern void wh_commit_announce_database(void);
+
+/*
+ * Whether this process knows every partition that its active snapshot sees.
+ *
+ * A commit is visible to snapshots a moment before others hear of what it
+ * attached: a read in between would miss rows that the snapshot has.
+ */
+extern bool wh_outbox_is_current(void);
+
 #endif							/* WH_OUTBOX_H */

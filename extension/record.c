@@ -70,12 +70,15 @@ static Statement disable_gone = {
 	"select webhook._disable_gone($1)", SPI_OK_SELECT, 1, {INT8ARRAYOID}
 };
 
+/* What is for nobody any more stays: the next worker ends it as interrupted. */
 static Statement give_back = {
 	"update webhook.queue q set attempts = q.attempts - 1,"
 	"  next_attempt_at = clock_timestamp()"
 	" from unnest($1, $2) as d(event_id, endpoint_id)"
 	" where q.event_id = d.event_id and q.endpoint_id = d.endpoint_id"
-	"  and q.next_attempt_at is null",
+	"  and q.next_attempt_at is null"
+	"  and exists (select from webhook.endpoint t"
+	"   where t.id = q.endpoint_id and t.status <> 'disabled')",
 	SPI_OK_UPDATE, 2,
 	{UUIDARRAYOID, INT8ARRAYOID}
 };

@@ -156,6 +156,15 @@ wh_shared_announce(DatabaseSlot *database)
 }
 
 void
+wh_shared_want_scout(void)
+{
+	if (wh_shared == NULL)
+		return;
+	wh_shared->is_scout_wanted = true;
+	wh_shared_wake_launcher();
+}
+
+void
 wh_shared_wake(DatabaseSlot *database)
 {
 	for (int i = 0; i < WH_MAX_WORKERS; i++)

@@ -84,6 +84,9 @@ extern DatabaseSlot *wh_shared_find(Oid database);
 /* Mark a database as one that should have workers, and tell the launcher. */
 extern void wh_shared_want(Oid database);
 
+/* Have the launcher send a scout; harmless when not preloaded. */
+extern void wh_shared_want_scout(void);
+
 /* Tell the workers of a database that committed events wait. */
 extern void wh_shared_announce(DatabaseSlot *database);
 

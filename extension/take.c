@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "outbox.h"
 #include "plan.h"
 #include "session.h"
 #include "settings.h"
@@ -35,6 +36,7 @@
 static Cursor cursors[64];
 static int	cursor_count;
 static int64 own_shards;
+static bool has_taken;			/* a cursor of ours is stored */
 static Datum target;			/* where several cursors meet; 0: none */
 static bool has_window;			/* the window goes on behind the piece */
 static bool was_full;			/* the last piece had to spill */
@@ -78,7 +80,10 @@ wh_take_start(int64 shards)
 	wh_roster_create();
 	cursor_count = wh_queue_load_cursors(shards, &found);
 	for (int i = 0; i < cursor_count; i++)
+	{
 		cursors[i] = copy_cursor(&found[i]);
+		has_taken |= found[i].low != 0 || found[i].high != 0;
+	}
 	wh_queue_interrupt(shards);
 	count = wh_queue_list_endpoints(shards, &ids);
 	for (int i = 0; i < count; i++)
@@ -174,13 +179,19 @@ advance(Cursor *cursor, const NewRow *rows, int count, int event_count,
 static bool
 take_news(TakePlan *plan, Cursor *cursor)
 {
-	int			limit = piece_limit(plan);
+	int			limit;
 	NewRow	   *rows;
 	int			count;
 	int			events;
 	bool		is_full;
 	bool		must_save;
 
+	if (cursor->position_xid == 0 && !wh_outbox_is_current())
+	{
+		has_window = true;		/* look again, with another snapshot */
+		return false;
+	}
+	limit = piece_limit(plan);
 	if (limit == 0)
 		return false;
 	if (cursor->position_xid != 0)
@@ -305,6 +316,7 @@ wh_take(int places, bool may_have_news)
 			wh_queue_save_cursor(&cursor);
 		*(Cursor *) &advanced = copy_cursor(&cursor);
 		wh_session_commit(true);
+		has_taken |= must_save;
 	}
 	PG_CATCH();
 	{
@@ -326,6 +338,12 @@ wh_take(int places, bool may_have_news)
 	if (target)
 		merge_cursors();
 	return list;
+}
+
+bool
+wh_take_has_taken(void)
+{
+	return has_taken;
 }
 
 bool

@@ -29,6 +29,9 @@ extern Delivery *wh_take(int places, bool may_have_news);
 /* Whether another take would find events without further news. */
 extern bool wh_take_has_more(void);
 
+/* Whether this database has ever taken an event of its own. */
+extern bool wh_take_has_taken(void);
+
 /* Whether events wait behind full endpoints: another take, a little later. */
 extern bool wh_take_is_waiting(void);
 

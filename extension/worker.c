@@ -113,7 +113,7 @@ may_take(void)
 static bool
 is_worth_while(int count, TimestampTz since)
 {
-	return count * 2 >= count + wh_send_in_flight() ||
+	return count >= wh_send_in_flight() ||
 		GetCurrentTimestamp() - since >= BATCH_US;
 }
 
@@ -130,28 +130,16 @@ take_and_send(void)
 {
 	int			places = wh_max_in_flight - wh_send_in_flight() -
 	worker.finished_count;
-	bool		had_news;
-	Delivery   *list;
+	bool		had_news = worker.has_news;
 
 	if (!may_take() || places <= 0 || !has_work() ||
 		!is_worth_while(wh_take_freed(), worker.taken_at))
 		return;
 
 	/* Cleared before we read, so that what commits meanwhile is news again. */
-	had_news = worker.has_news;
 	worker.has_news = false;
-	PG_TRY();
-	{
-		list = wh_take(places, had_news);
-	}
-	PG_CATCH();
-	{
-		worker.has_news = true;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	wh_send(wh_take(places, had_news));
 	worker.taken_at = GetCurrentTimestamp();
-	wh_send(list);
 }
 
 static void
@@ -208,11 +196,14 @@ record(void)
 	release_finished();
 }
 
-/* Partitions ahead, retention: the first worker's work, now and then. */
+/*
+ * Partitions ahead, retention: the first worker's work, now and then.  Not
+ * before the first event was taken: a dump may be coming in, with partitions.
+ */
 static void
 maintain(void)
 {
-	if (worker.index != 0 || !worker.is_ready ||
+	if (worker.index != 0 || !worker.is_ready || !wh_take_has_taken() ||
 		GetCurrentTimestamp() < worker.maintenance_at)
 		return;
 	worker.maintenance_at =
@@ -224,10 +215,11 @@ maintain(void)
 static void
 look_for_missed_commits(void)
 {
-	if (GetCurrentTimestamp() < worker.safety_at)
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now < worker.safety_at)
 		return;
-	worker.safety_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												   SAFETY_MS);
+	worker.safety_at = TimestampTzPlusMilliseconds(now, SAFETY_MS);
 	if (wh_session_has_changed())
 		worker.has_news = true;
 }
@@ -269,6 +261,7 @@ recover_from_error(void)
 		worker.complaint_at = TimestampTzPlusMilliseconds(now, COMPLAINT_MS);
 	}
 	wh_slot_set_error(error->message);
+	worker.has_news = true;		/* look again at what was not taken */
 	if (worker.is_ready)
 		wh_slot_set_state(WORKER_FAILING);
 	worker.resume_at = TimestampTzPlusMilliseconds(now, FAILURE_MS);

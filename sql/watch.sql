@@ -396,13 +396,7 @@ create role watch_owner;
 create role watch_writer;
 create schema authorization watch_owner;
 grant usage on schema watch_owner to public;
-grant execute on function webhook.emit_row(), webhook.watch(regclass, text, text, text, text, text, text),
-    webhook._watch(regclass, text, text, text, text, text, text, text), webhook.unwatch(regclass, text, text),
-    webhook._check_watch(regclass, name, text[], boolean), webhook._trigger_arguments(bytea, smallint),
-    webhook._watch_option(text[], text), webhook._watch_triggers(regclass, text, text),
-    webhook._is_plain_table(regclass), webhook._parse_operation(text), webhook._check_source(regclass, text[]),
-    webhook._watch_name(text, text), webhook._execute_under(text, text),
-    webhook._make_watch(regclass, text, text, text[], text, text[]) to watch_owner;
+select webhook.grant_access('watch_owner', 'manager');
 \set SHOW_CONTEXT never
 set role watch_owner;
 create table watch_owner.thing (id int, org text default 'org_abc123');
@@ -425,6 +419,7 @@ insert into watch_owner.thing values (1);
 select webhook.watch('watch_owner.thing', 'review.created', 'new.org', data => '(select row_to_json(u) from users u limit 1)');
 select webhook.watch('users', 'review.created', 'new.id');
 reset role;
+select source, event, is_valid from webhook.watches;
 select * from emitted();
 \set SHOW_CONTEXT errors
 

@@ -49,6 +49,7 @@ begin
     delete from webhook.identity;
     insert into webhook.identity (origin, instance)
     values (webhook._origin(), current_setting('webhook.instance'));
+    perform webhook._announce();
     return queued + more;
 end
 $$;
@@ -71,12 +72,15 @@ begin
         execute format('grant select on webhook.event_type, webhook.organization to %s', role);
         return;
     end if;
-    execute format('grant select on webhook.event_type, webhook.organization, webhook.endpoint, webhook.event, webhook.attempt, webhook.delivery, webhook.delivery_log, webhook.status to %s', role);
+    execute format('grant select on webhook.event_type, webhook.organization, webhook.endpoint, webhook.event, webhook.attempt, webhook.delivery, webhook.delivery_log, webhook.status, webhook.watches to %s', role);
     execute format('grant execute on function webhook.version(), webhook.verify(text, text, text), webhook._workers(), webhook._status() to %s', role);
+    execute format('grant execute on function webhook._broken_watches(), webhook._trigger_arguments(bytea, smallint), webhook._watch_option(text[], text), webhook._watch_problem(regclass, name, text[], boolean), webhook._check_watch(regclass, name, text[], boolean), webhook._is_plain_table(regclass) to %s', role);
     if level = 'manager' then
         execute format('grant insert, update, delete on webhook.event_type, webhook.organization, webhook.endpoint to %s', role);
         execute format('grant execute on function webhook.set_organization(text, text), webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval), webhook.secret(bigint), webhook.rotate_secret(bigint, interval, text), webhook.test(bigint, text), webhook.redeliver(uuid, bigint) to %s', role);
-        execute format('grant execute on function webhook._check_endpoint(), webhook._check_url(text), webhook._check_events(text[]), webhook._check_schedule(interval[]), webhook._nearest(text, text[]), webhook._operational_events() to %s', role);
+        execute format('grant execute on function webhook._check_endpoint(), webhook._is_restoring(), webhook._check_url(text), webhook._check_events(text[]), webhook._check_schedule(interval[]), webhook._nearest(text, text[]), webhook._operational_events() to %s', role);
+        execute format('grant execute on function webhook.watch(regclass, text, text, text, text, text, text), webhook.unwatch(regclass, text, text), webhook.emit_row() to %s', role);
+        execute format('grant execute on function webhook._watch(regclass, text, text, text, text, text, text, text), webhook._make_watch(regclass, text, text, text[], text, text[]), webhook._execute_under(text, text), webhook._parse_operation(text), webhook._check_source(regclass, text[]), webhook._watch_name(text, text), webhook._watch_triggers(regclass, text, text) to %s', role);
     end if;
 end
 $$;
