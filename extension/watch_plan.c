@@ -1,0 +1,264 @@
+/*
+ * watch_plan.c
+ *		A watch as its trigger describes it: expressions, ready to be run.
+ *
+ * Prepared once per session, trigger and user (rights decide what the planner
+ * may inline), kept until the table changes.  Plans of queries follow other
+ * changes by themselves; expressions that are kept without a plan call nothing
+ * that could change.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+
+#include "watch_plan.h"
+
+typedef struct CacheKey
+{
+	Oid			trigger;
+	Oid			user;
+} CacheKey;
+
+typedef struct CacheEntry
+{
+	CacheKey	key;
+	Watch	   *watch;			/* NULL while none could be prepared */
+} CacheEntry;
+
+static HTAB *cache = NULL;
+
+static void
+mark_stale(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS scan;
+	CacheEntry *entry;
+
+	hash_seq_init(&scan, cache);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (entry->watch &&
+			(!OidIsValid(relid) || entry->watch->relid == relid))
+			entry->watch->is_stale = true;
+	}
+}
+
+static void
+make_cache(void)
+{
+	HASHCTL		control = {0};
+
+	control.keysize = sizeof(CacheKey);
+	control.entrysize = sizeof(CacheEntry);
+	control.hcxt = CacheMemoryContext;
+	cache = hash_create("webhook watches", 32, &control,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(mark_stale, (Datum) 0);
+}
+
+/* The value of an option in a trigger argument, or NULL. */
+static char *
+option_value(char *argument, const char *option)
+{
+	size_t		length = strlen(option);
+
+	if (strncmp(argument, option, length) != 0 || argument[length] != '=')
+		return NULL;
+	return pstrdup(argument + length + 1);
+}
+
+static void
+read_option(Watch *watch, char *argument)
+{
+	char	   *value;
+
+	if ((value = option_value(argument, "condition")) != NULL)
+		watch->expressions[WATCH_CONDITION].source = value;
+	else if ((value = option_value(argument, "search_path")) != NULL)
+		watch->search_path = value;
+	else if (!option_value(argument, "of") && !option_value(argument, "name"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("trigger \"%s\" passes an unrecognized option to webhook.emit_row",
+						watch->name),
+				 errdetail("The option is: %s", argument),
+				 errhint("Options are condition=, search_path=, of= and name=.")));
+}
+
+static void
+read_arguments(Watch *watch, int nargs, char **args)
+{
+	if (nargs < 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("trigger \"%s\" passes too few arguments to webhook.emit_row",
+						watch->name),
+				 errhint("Pass the event, an expression for the organization and, unless data is the row, one for the data.")));
+	watch->event = pstrdup(args[0]);
+	watch->expressions[WATCH_ORGANIZATION].source = pstrdup(args[1]);
+	if (nargs > 2 && args[2][0] != '\0')
+		watch->expressions[WATCH_DATA].source = pstrdup(args[2]);
+	for (int i = 3; i < nargs; i++)
+		read_option(watch, args[i]);
+}
+
+Watch *
+wh_watch_describe(Relation rel, const char *name, int nargs, char **args)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "webhook watch",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
+	Watch	   *watch = palloc0(sizeof(Watch));
+
+	watch->context = context;
+	watch->name = pstrdup(name);
+	watch->table = quote_qualified_identifier(schema,
+											  RelationGetRelationName(rel));
+	watch->relid = RelationGetRelid(rel);
+	watch->row_type = rel->rd_rel->reltype;
+	/* Written by hand: names are looked up beside the table. */
+	watch->search_path = psprintf("%s, pg_temp", quote_identifier(schema));
+	for (int role = 0; role < WATCH_EXPRESSIONS; role++)
+	{
+		watch->expressions[role].watch = watch;
+		watch->expressions[role].role = role;
+	}
+	read_arguments(watch, nargs, args);
+	MemoryContextSwitchTo(old);
+	return watch;
+}
+
+static bool
+is_users_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+static bool
+calls_users_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_users_function, context) ||
+		expression_tree_walker(node, calls_users_function, context);
+}
+
+/*
+ * Whether an expression can be run without a plan: no query in it, and only
+ * the server's own functions, since others would depend on search_path.
+ */
+static bool
+is_simple(const Query *query, Node *expression)
+{
+	return query->rtable == NIL && query->cteList == NIL &&
+		!query->hasSubLinks && !calls_users_function(expression, NULL);
+}
+
+static void
+simplify(WatchExpression *expression)
+{
+	CachedPlanSource *source =
+	linitial(SPI_plan_get_plan_sources(expression->plan));
+	Query	   *query = linitial_node(Query, source->query_list);
+	Expr	   *value = linitial_node(TargetEntry, query->targetList)->expr;
+	Watch	   *watch = expression->watch;
+	MemoryContext old;
+
+	if (!is_simple(query, (Node *) value))
+	{
+		watch->needs_plans = true;
+		return;
+	}
+	value = expression_planner(copyObject(value));
+	old = MemoryContextSwitchTo(watch->context);
+	expression->simple = copyObject(value);
+	MemoryContextSwitchTo(old);
+	SPI_freeplan(expression->plan);
+	expression->plan = NULL;
+}
+
+static void
+forget_watch(Watch *watch)
+{
+	for (int role = 0; role < WATCH_EXPRESSIONS; role++)
+	{
+		if (watch->expressions[role].plan)
+			SPI_freeplan(watch->expressions[role].plan);
+	}
+	MemoryContextDelete(watch->context);
+}
+
+/* Nothing may fail once something outlives an error. */
+static void
+keep_watch(Watch *watch)
+{
+	for (int role = 0; role < WATCH_EXPRESSIONS; role++)
+	{
+		if (watch->expressions[role].plan)
+			SPI_keepplan(watch->expressions[role].plan);
+	}
+	MemoryContextSetParent(watch->context, CacheMemoryContext);
+}
+
+static Watch *
+prepare_watch(Relation rel, const Trigger *trigger)
+{
+	Watch	   *watch = wh_watch_describe(rel, trigger->tgname,
+										  trigger->tgnargs, trigger->tgargs);
+
+	SPI_connect();
+	wh_watch_parse(watch);
+	for (int role = 0; role < WATCH_EXPRESSIONS; role++)
+	{
+		if (watch->expressions[role].source)
+			simplify(&watch->expressions[role]);
+	}
+	keep_watch(watch);
+	SPI_finish();
+	return watch;
+}
+
+Watch *
+wh_watch_acquire(Relation rel, const Trigger *trigger)
+{
+	CacheKey	key = {trigger->tgoid, GetUserId()};
+	CacheEntry *entry;
+	bool		is_known;
+
+	if (cache == NULL)
+		make_cache();
+	entry = hash_search(cache, &key, HASH_ENTER, &is_known);
+	if (!is_known)
+		entry->watch = NULL;
+	if (entry->watch && entry->watch->is_stale)
+	{
+		/* A call further up may be running it: the last one forgets it. */
+		if (entry->watch->uses == 0)
+			forget_watch(entry->watch);
+		else
+			entry->watch->is_replaced = true;
+		entry->watch = NULL;
+	}
+	if (entry->watch == NULL)
+		entry->watch = prepare_watch(rel, trigger);
+	entry->watch->uses++;
+	return entry->watch;
+}
+
+void
+wh_watch_release(Watch *watch)
+{
+	if (--watch->uses == 0 && watch->is_replaced)
+		forget_watch(watch);
+}

@@ -1,0 +1,77 @@
+/*
+ * watch_plan.h
+ *		A watch as its trigger describes it: expressions, ready to be run.
+ *
+ * The arguments of the trigger are: event, organization expression, data
+ * expression ('' or absent: the row), and any of the options "condition=",
+ * "search_path=", "of=" and "name=".  Expressions refer to the row as new and
+ * old.
+ */
+#ifndef WH_WATCH_PLAN_H
+#define WH_WATCH_PLAN_H
+
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/rel.h"
+
+typedef enum ExpressionRole
+{
+	WATCH_ORGANIZATION, WATCH_DATA, WATCH_CONDITION, WATCH_EXPRESSIONS
+} ExpressionRole;
+
+/* Parameter numbers of the two rows in every expression. */
+#define WATCH_PARAM_NEW 1
+#define WATCH_PARAM_OLD 2
+
+typedef struct Watch Watch;
+
+typedef struct WatchExpression
+{
+	Watch	   *watch;
+	ExpressionRole role;
+	char	   *source;			/* SQL; NULL: there is none */
+	Oid			type;			/* of its value */
+	Expr	   *simple;			/* needs no plan, or NULL */
+	SPIPlanPtr	plan;			/* NULL when simple */
+} WatchExpression;
+
+struct Watch
+{
+	MemoryContext context;		/* holds all of this */
+	char	   *name;			/* of the trigger */
+	char	   *table;			/* qualified, for messages */
+	Oid			relid;
+	Oid			row_type;
+	char	   *event;
+	char	   *search_path;	/* under which expressions are parsed and run */
+	WatchExpression expressions[WATCH_EXPRESSIONS];
+	bool		needs_plans;	/* some expression is not simple */
+	bool		is_stale;		/* its table changed since */
+	bool		is_replaced;	/* the cache has forgotten it */
+	int			uses;			/* calls that are running it */
+};
+
+/*
+ * The watch of a trigger, prepared for the current user; from the cache when
+ * it is there.  Every acquire needs its release, after an error as well.
+ */
+extern Watch *wh_watch_acquire(Relation rel, const Trigger *trigger);
+extern void wh_watch_release(Watch *watch);
+
+/* A watch of these trigger arguments in a context of its own; unprepared. */
+extern Watch *wh_watch_describe(Relation rel, const char *name, int nargs,
+								char **args);
+
+/*
+ * Parse its expressions under its search_path; leaves plans that die with the
+ * caller's SPI connection.  Errors as the server's for wrong SQL, and 42804.
+ */
+extern void wh_watch_parse(Watch *watch);
+
+/* search_path for parsing or running; AtEOXact_GUC(true, level) ends it. */
+extern int	wh_watch_enter_path(const Watch *watch);
+
+/* What it is called in messages: "data expression". */
+extern const char *wh_watch_role_name(ExpressionRole role);
+
+#endif							/* WH_WATCH_PLAN_H */
