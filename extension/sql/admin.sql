@@ -73,7 +73,7 @@ begin
         return;
     end if;
     execute format('grant select on webhook.event_type, webhook.organization, webhook.endpoint, webhook.event, webhook.attempt, webhook.delivery, webhook.delivery_log, webhook.status, webhook.watches to %s', role);
-    execute format('grant execute on function webhook.version(), webhook.verify(text, text, text), webhook._workers(), webhook._status() to %s', role);
+    execute format('grant execute on function webhook.version(), webhook.verify(text, text, text), webhook._workers(), webhook._status(), webhook.check() to %s', role);
     execute format('grant execute on function webhook._broken_watches(), webhook._trigger_arguments(bytea, smallint), webhook._watch_option(text[], text), webhook._watch_problem(regclass, name, text[], boolean), webhook._check_watch(regclass, name, text[], boolean), webhook._is_plain_table(regclass) to %s', role);
     if level = 'manager' then
         execute format('grant insert, update, delete on webhook.event_type, webhook.organization, webhook.endpoint to %s', role);

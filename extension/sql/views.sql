@@ -96,3 +96,61 @@ comment on column webhook.status.in_flight is 'Requests on the wire';
 comment on column webhook.status.waiting_events is 'Events emitted and not yet taken';
 comment on column webhook.status.last_error is 'Last error of the worker itself; failed deliveries are rows of webhook.attempt';
 comment on column webhook.status.reason is 'Why nothing moves; NULL while it does';
+
+create function webhook.check(out subject text, out problem text, out hint text)
+returns setof record
+language sql stable security definer set search_path to pg_catalog, pg_temp
+-- definer: looks at tables that are not granted; tells names and numbers only
+begin atomic
+    select 'worker ' || coalesce(s.shard, ''), s.reason, 'See: select * from webhook.status'
+      from webhook._status() s
+     where s.reason is not null
+    union all
+    select 'role webhook', 'it can log in or is a superuser', 'Run: alter role webhook nologin nosuperuser'
+      from pg_roles r
+     where r.rolname = 'webhook' and (r.rolcanlogin or r.rolsuper)
+    union all
+    select 'role webhook', format('role "%s" is a member and owns everything here', m.rolname),
+           format('Unless that is meant, run: revoke webhook from %I', m.rolname)
+      from pg_auth_members a
+      join pg_roles r on r.oid = a.roleid and r.rolname = 'webhook'
+      join pg_roles m on m.oid = a.member
+    union all
+    select 'version', format('library %s, SQL objects %s', v.library, v.extension),
+           'Run alter extension webhook update, or restart the server.'
+      from webhook.version() v
+     where v.library <> v.extension
+    union all
+    select 'copy', format('rows of another database (origin %s, instance "%s")', i.origin, i.instance),
+           'If this copy shall deliver, run: select webhook.adopt()'
+      from webhook.identity i
+     where i.origin <> webhook._origin() or i.instance <> current_setting('webhook.instance')
+    union all
+    select 'partitions', 'none covers the current time although events were emitted before',
+           'Look for errors of the worker: select last_error from webhook.status'
+     where exists (select from webhook._partitions('webhook.event'))
+       and not exists (select from webhook._partitions('webhook.event') p
+                        where clock_timestamp() >= p.from_at and clock_timestamp() < p.to_at)
+    union all
+    select format('watch %s on %s', b.trigger, b.source), b.problem, 'Watch again with an expression that fits the table.'
+      from webhook._broken_watches() b
+    union all
+    select format('endpoint %s', t.id), format('its organization "%s" does not exist', t.organization_id),
+           'Record the organization, or delete the endpoint.'
+      from webhook.endpoint t
+     where not exists (select from webhook.organization o where o.id = t.organization_id)
+    union all
+    select format('endpoint %s', t.id), 'it has no secret', format('Run: select webhook.rotate_secret(%s)', t.id)
+      from webhook.endpoint t
+     where not exists (select from webhook.endpoint_secret s where s.endpoint_id = t.id and s.expires_at is null)
+    union all
+    select format('endpoint %s', t.id), format('it subscribes to "%s", which does not exist', e.name),
+           'Insert the event type, or change the subscription.'
+      from webhook.endpoint t
+     cross join unnest(t.events) as e(name)
+     where e.name <> '*' and e.name <> all (webhook._operational_events())
+       and not exists (select from webhook.event_type y
+                        where y.name = e.name or y.category || '.*' = e.name);
+end;
+comment on function webhook.check() is
+    'Everything that is wrong with this installation, one row each with what to do; no rows when all is well';
