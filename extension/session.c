@@ -12,6 +12,9 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -21,8 +24,8 @@
 
 static Oid	session_user_id;
 
-void
-wh_session_pin_settings(void)
+static void
+pin_settings(void)
 {
 	static const char *const pinned[][2] = {
 		{"search_path", "pg_catalog, pg_temp"},
@@ -49,13 +52,23 @@ wh_session_pin_settings(void)
 		{"synchronous_commit", "off"},
 	};
 
-	session_user_id = GetUserId();
 	for (int i = 0; i < lengthof(pinned); i++)
 	{
 		if (GetConfigOption(pinned[i][0], true, false))
 			SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET,
 							PGC_S_OVERRIDE);
 	}
+}
+
+void
+wh_session_connect(Oid database)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	session_user_id = GetUserId();
+	pin_settings();
 }
 
 void

@@ -5,8 +5,11 @@
 #ifndef WH_SESSION_H
 #define WH_SESSION_H
 
-/* Pin every setting that could change what the worker's statements do. */
-extern void wh_session_pin_settings(void);
+/*
+ * Connect this background worker to a database, with its signals unblocked and
+ * every setting pinned that could change what its statements do.
+ */
+extern void wh_session_connect(Oid database);
 
 /*
  * Begin a transaction as the owner of our objects, connected to SPI, with a

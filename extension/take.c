@@ -315,7 +315,7 @@ wh_take(int places, bool may_have_news)
 		if (must_save)
 			wh_queue_save_cursor(&cursor);
 		*(Cursor *) &advanced = copy_cursor(&cursor);
-		wh_session_commit(true);
+		wh_session_commit(list != NULL);	/* durable before it is sent */
 		has_taken |= must_save;
 	}
 	PG_CATCH();

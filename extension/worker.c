@@ -16,7 +16,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -118,25 +118,40 @@ is_worth_while(int count, TimestampTz since)
 }
 
 static bool
+has_news(void)
+{
+	return worker.has_news ||
+		pg_atomic_read_u32(&wh_slot_mine()->news) != 0;
+}
+
+static bool
 has_work(void)
 {
-	return worker.has_news || wh_take_has_more() ||
+	return has_news() || wh_take_has_more() ||
 		wh_roster_earliest_due() <= GetCurrentTimestamp();
 }
 
-/* Take what can start, and send it. */
+/*
+ * Take what can start, and send it.  A backlog is taken as places get free;
+ * commits that come one by one, a millisecond's worth at a time.
+ */
 static void
 take_and_send(void)
 {
 	int			places = wh_max_in_flight - wh_send_in_flight() -
 	worker.finished_count;
-	bool		had_news = worker.has_news;
+	bool		is_backlog = wh_take_has_more() && wh_take_freed() > 0;
+	bool		had_news = has_news();
 
 	if (!may_take() || places <= 0 || !has_work() ||
-		!is_worth_while(wh_take_freed(), worker.taken_at))
+		!is_worth_while(is_backlog ? wh_take_freed() : -1, worker.taken_at))
 		return;
 
-	/* Cleared before we read, so that what commits meanwhile is news again. */
+	/*
+	 * Cleared before we read, so that what commits meanwhile is news again;
+	 * and only now, so that until then no commit has to wake us.
+	 */
+	pg_atomic_exchange_u32(&wh_slot_mine()->news, 0);
 	worker.has_news = false;
 	wh_send(wh_take(places, had_news));
 	worker.taken_at = GetCurrentTimestamp();
@@ -228,8 +243,6 @@ static void
 turn(void)
 {
 	notice_changes();
-	if (pg_atomic_exchange_u32(&wh_slot_mine()->news, 0) != 0)
-		worker.has_news = true;
 	look_for_missed_commits();
 	take_and_send();
 	collect_results();
@@ -309,7 +322,7 @@ time_to_sleep(void)
 		{
 			bool		has_places = wh_send_in_flight() < wh_max_in_flight;
 
-			if (has_places && (worker.has_news || wh_take_has_more()))
+			if (has_places && (has_news() || wh_take_has_more()))
 				work = 1;
 			else if (wh_take_is_waiting())
 				work = Min(work, WAITING_MS);
@@ -350,26 +363,15 @@ leave(int code, Datum arg)
 	wh_record_give_back(deliveries, count);
 }
 
-static void
-connect_to_database(const WorkerArguments *arguments)
-{
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
-	wh_slot_claim(arguments);
-	BackgroundWorkerInitializeConnectionByOid(arguments->database, InvalidOid,
-											  0);
-	wh_session_pin_settings();
-	before_shmem_exit(leave, 0);
-}
-
 void
 webhook_worker_main(Datum arg)
 {
 	WorkerArguments arguments;
 
 	memcpy(&arguments, MyBgworkerEntry->bgw_extra, sizeof(arguments));
-	connect_to_database(&arguments);
+	wh_slot_claim(&arguments);
+	wh_session_connect(arguments.database);
+	before_shmem_exit(leave, 0);
 	worker.index = arguments.index;
 	worker.total = arguments.total;
 	worker.turn_context = AllocSetContextCreate(TopMemoryContext,

@@ -46,6 +46,9 @@ begin
     update webhook.event set origin = webhook._origin(), xid = '3'
      where origin <> webhook._origin();
     delete from webhook.cursor where origin <> webhook._origin();
+    insert into webhook.cursor (origin, shards, low)
+    select webhook._origin(), -1, '4:4:'    -- sees 3, and nothing of ours
+     where not exists (select from webhook.cursor where origin = webhook._origin());
     delete from webhook.identity;
     insert into webhook.identity (origin, instance)
     values (webhook._origin(), current_setting('webhook.instance'));
