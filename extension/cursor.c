@@ -26,7 +26,8 @@ static Statement find_extension = {
 
 static Statement write_identity = {
 	"insert into webhook.identity (origin, instance)"
-	" select $1, $2 where not exists (select from webhook.identity)",
+	" select $1, $2 where not exists (select from webhook.identity)"
+	" on conflict do nothing",
 	SPI_OK_INSERT, 2, {INT4OID, TEXTOID}
 };
 
@@ -128,7 +129,11 @@ wh_queue_check_identity(void)
 	wh_statement_run(&check_identity, values, NULL, true);
 	if (DatumGetBool(wh_statement_column(0, 1, &is_null)))
 		return true;
-	return wh_statement_run(&write_identity, values, NULL, false) == 1;
+
+	/* Another worker may write it at the same moment. */
+	wh_statement_run(&write_identity, values, NULL, false);
+	wh_statement_run(&check_identity, values, NULL, false);
+	return DatumGetBool(wh_statement_column(0, 1, &is_null));
 }
 
 void

@@ -30,6 +30,7 @@ begin
       from webhook.event e
       join webhook.endpoint t on t.organization_id = e.organization_id
      where e.origin <> webhook._origin() and not e.is_test
+       and e.xid <> '3'     -- adopted there: was taken
        and t.status <> 'disabled' and t.created_at <= e.created_at
        and webhook._subscribes(t.events, e.event_type)
        and not exists (select from webhook.cursor c
@@ -46,9 +47,6 @@ begin
     update webhook.event set origin = webhook._origin(), xid = '3'
      where origin <> webhook._origin();
     delete from webhook.cursor where origin <> webhook._origin();
-    insert into webhook.cursor (origin, shards, low)
-    select webhook._origin(), -1, '4:4:'    -- sees 3, and nothing of ours
-     where not exists (select from webhook.cursor where origin = webhook._origin());
     delete from webhook.identity;
     insert into webhook.identity (origin, instance)
     values (webhook._origin(), current_setting('webhook.instance'));

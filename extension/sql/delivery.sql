@@ -131,6 +131,7 @@ begin atomic
                      join webhook.endpoint t on t.organization_id = e.organization_id
                     where e.id = _is_waiting.event_id and t.id = _is_waiting.endpoint_id
                       and e.origin = webhook._origin() and not e.is_test
+                      and e.xid <> '3'      -- adopted: was taken
                       and t.created_at <= e.created_at and t.status <> 'disabled'
                       and webhook._subscribes(t.events, e.event_type)
                       and not exists (select from webhook.cursor c

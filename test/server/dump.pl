@@ -1,0 +1,133 @@
+# A restored dump keeps everything and stays silent until adopted.
+
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep);
+use Webhook;
+
+my $t = Webhook->new('dump', 'max_worker_processes = 32');
+my $node = $t->node;
+my @tables = qw(event attempt queue endpoint endpoint_secret organization event_type);
+
+# Of every table of the extension, how many rows it has and what they say.
+sub contents
+{
+	my ($database) = @_;
+
+	return {
+		map {
+			$_ => $t->sql(
+				"select count(*) || ' ' || coalesce(md5(string_agg(r, ',' order by r collate \"C\")), '')
+				   from (select r::text from webhook.$_ r) r(r)", $database)
+		} @tables };
+}
+
+sub requests
+{
+	return scalar $t->receiver->journal;
+}
+
+sub arrived_in_order
+{
+	my ($pattern) = @_;
+
+	return [ sort map { $_->{id} } $t->receiver->journal($pattern) ];
+}
+
+$t->sql('create database shop');
+$t->install('shop');
+$t->sql("insert into webhook.event_type (name, description, example)
+	values ('deploy.finished', 'A deployment has finished', '{\"commit\": \"4f9d2c8\"}');
+	create table review (id int, organization_id text, status text);
+	insert into review values (1, 'org_1', 'started');
+	select webhook.watch('review', 'review.completed', 'new.organization_id',
+		'update of status', 'new.status = ' || quote_literal('completed'))", 'shop');
+my $open = $t->endpoint('/ok/open', database => 'shop',
+	events => "'{deploy.finished,review.*}'");
+my $paused = $t->endpoint('/ok/paused', database => 'shop', name => "'later'",
+	events => "'{deploy.*}'");
+$t->sql("update webhook.endpoint set status = 'paused' where id = $paused", 'shop');
+$t->receiver->trust($t->sql("select webhook.rotate_secret($open)", 'shop'));
+my @waiting = map { $t->emit(event => 'deploy.finished', database => 'shop') } 1 .. 5;
+$t->emit(database => 'shop');
+$t->wait_for_journal(6);
+$t->wait_for_sql(
+	"select webhook._waiting_events() = 0 and count(*) = 5
+		and bool_and(endpoint_id = $paused) from webhook.queue", 'shop');
+my $original = contents('shop');
+is((split / /, $original->{event})[0], 6, 'six events');
+is((split / /, $original->{queue})[0], 5, 'five deliveries wait');
+is((split / /, $original->{endpoint_secret})[0], 3, 'one secret was rotated');
+
+# a_dump_restores_completely: as text, and in parallel.
+my $dump = $node->basedir . '/dump';
+my @connection = ('--host', $node->host, '--port', $node->port);
+command_ok([ 'pg_dump', @connection, '--file', "$dump.sql", 'shop' ], 'pg_dump');
+command_ok([ 'pg_dump', @connection, '--format=custom', '--file', "$dump.custom", 'shop' ],
+	'pg_dump --format=custom');
+$t->sql('create database plain template template0');
+$t->sql('create database parallel template template0');
+command_ok(
+	[   'psql', '-Xq', @connection, '-v', 'ON_ERROR_STOP=1', '-d', 'plain',
+		'-f', "$dump.sql" ],
+	'the text restores without an error');
+command_ok(
+	[   'pg_restore', @connection, '-j4', '--exit-on-error', '-d', 'parallel',
+		"$dump.custom" ],
+	'the archive restores in parallel without an error');
+for my $copy ('plain', 'parallel')
+{
+	$t->wait_for_sql("select bool_and(state = 'copy') from webhook.status", $copy);
+	is_deeply(contents($copy), $original, "$copy has every row");
+	is( $t->sql('select count(*) from webhook.watches where is_valid and is_enabled', $copy),
+		1, 'and its watch');
+}
+
+# a_copy_is_silent_until_adopted
+my $before = requests();
+for my $copy ('plain', 'parallel')
+{
+	$t->sql("update webhook.endpoint set status = 'enabled'", $copy);
+	like($t->sql('select reason from webhook.status', $copy),
+		qr/adopt/, "$copy says that it is a copy, and what to do");
+	like($t->sql('select string_agg(subject, $$ $$) from webhook.check()', $copy),
+		qr/copy/, 'and so does webhook.check()');
+}
+sleep 2;
+is(requests(), $before, 'nothing arrives from the copies');
+is_deeply(contents('shop'), $original, 'the original is as it was');
+
+# an_adopted_copy_goes_on: once each, and with what is new.
+is($t->sql('select webhook.adopt()', 'plain'), 5, 'adopt takes over what waits');
+$t->wait_for_journal(5, qr/paused/);
+$t->wait_until_done('plain');
+is_deeply(arrived_in_order(qr/paused/), [ sort @waiting ],
+	'what was pending arrives exactly once');
+is(requests(), $before + 5, 'what was delivered does not arrive again');
+is( $t->sql('select bool_and(waiting_events = 0) from webhook.status', 'plain'),
+	't', 'and is not said to wait');
+my $new = $t->emit(event => 'deploy.finished', database => 'plain');
+$t->sql("update review set status = 'completed'", 'plain');
+$t->wait_for_journal($before + 8);
+$t->wait_until_done('plain');
+is_deeply(arrived_in_order(qr/paused/), [ sort @waiting, $new ],
+	'a new event arrives');
+is( $t->sql("select count(*) from webhook.delivery
+		where event_type = 'review.completed' and status = 'succeeded'", 'plain'),
+	2, 'and one of the watched table');
+is(requests(), $before + 8, 'the other copy is silent still');
+
+# what_was_delivered_before_can_be_sent_again
+$t->sql('select webhook.adopt()', 'parallel');
+$t->wait_for_journal($before + 13);
+$t->wait_until_done('parallel');
+is( $t->sql("select webhook.redeliver(event_id, endpoint_id) from webhook.attempt
+		where event_id = '$waiting[0]' and endpoint_id = $open", 'parallel'),
+	2, 'an adopted copy redelivers, before it has an event of its own');
+$t->wait_for_journal($before + 14);
+$t->wait_until_done('parallel');
+is(requests(), $before + 14, 'once');
+
+done_testing();
