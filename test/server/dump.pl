@@ -4,7 +4,6 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep);
 use Webhook;
 
 my $t = Webhook->new('dump', 'max_worker_processes = 32');
@@ -89,13 +88,17 @@ for my $copy ('plain', 'parallel')
 my $before = requests();
 for my $copy ('plain', 'parallel')
 {
+	my $changed = $t->sql('select clock_timestamp()', $copy);
 	$t->sql("update webhook.endpoint set status = 'enabled'", $copy);
+	Webhook::wait_until("the worker of $copy looked at the change", 10, sub {
+		$t->sql("select bool_and(state_change > '$changed') from pg_stat_activity
+			where backend_type = 'webhook worker' and datname = '$copy'", $copy) eq 't'
+	});
 	like($t->sql('select reason from webhook.status', $copy),
 		qr/adopt/, "$copy says that it is a copy, and what to do");
 	like($t->sql('select string_agg(subject, $$ $$) from webhook.check()', $copy),
 		qr/copy/, 'and so does webhook.check()');
 }
-sleep 2;
 is(requests(), $before, 'nothing arrives from the copies');
 is_deeply(contents('shop'), $original, 'the original is as it was');
 

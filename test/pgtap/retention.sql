@@ -1,0 +1,37 @@
+-- Retention drops whole partitions, and none that holds what nobody has taken.
+begin;
+select no_plan();
+
+-- Given an event of two months ago that no cursor has seen
+select webhook._make_partition(now() - interval '60 days') \g /dev/null
+select webhook._uuid_at(now() - interval '60 days') as old_id \gset
+insert into webhook.event (id, origin, xid, created_at, event_type, organization_id, payload)
+values (:'old_id', webhook._origin(), pg_current_xact_id(), now() - interval '60 days',
+        'review.created', 'org_1', '{}');
+delete from webhook.cursor;
+
+select is(webhook._drop_expired(), 0, 'an event that nobody has taken keeps its partition');
+select isnt_empty('select from webhook.event', 'the event is there');
+
+-- When it was taken, but is on the wire
+insert into webhook.cursor (origin, shards, low)
+values (webhook._origin(), -1, pg_snapshot '3:99999999:');
+insert into webhook.queue (event_id, endpoint_id, created_at, origin, attempts)
+values (:'old_id', 1001, now(), webhook._origin(), 1);
+select is(webhook._drop_expired(), 0, 'a delivery on the wire keeps the partition');
+
+-- When it only waits, at a paused endpoint
+update webhook.queue set next_attempt_at = now();
+select is(webhook._drop_expired(), 1, 'a delivery older than retention expires');
+select is_empty('select from webhook.event', 'the event is gone');
+select is_empty('select from webhook.queue', 'and what waited for it');
+select is_empty($$select from webhook._partitions('webhook.attempt') where to_at < now() - interval '30 days'$$,
+                'the attempts go with it');
+
+-- A younger partition stays
+select webhook._make_partition(now()) \g /dev/null
+select is(webhook._drop_expired(), 0, 'a partition inside the retention stays');
+select isnt_empty($$select from webhook._partitions('webhook.event')$$, 'it is there');
+
+select * from finish();
+rollback;
