@@ -7,12 +7,12 @@
 #include <arpa/inet.h>
 #include <locale.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "guard.h"
+#include "tap.h"
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
 #define COLUMNS 8
@@ -21,25 +21,6 @@ enum
 {
 	ID, KIND, INPUT, DNS, POLICY, VERDICT, STAGE, WHY
 };
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void check(bool is_true, const char *format,...)
-			__attribute__((format(printf, 2, 3)));
-
-static void
-check(bool is_true, const char *format,...)
-{
-	va_list		arguments;
-
-	printf("%sok %d - ", is_true ? "" : "not ", ++tests);
-	va_start(arguments, format);
-	vprintf(format, arguments);
-	va_end(arguments);
-	putchar('\n');
-	failures += !is_true;
-}
 
 static bool
 url_allowed(const char *url)

@@ -4,7 +4,6 @@
  *
  * sign_test signing.tsv, prints TAP.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <openssl/evp.h>
 
 #include "sign.h"
+#include "tap.h"
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
 #define COLUMNS 7
@@ -23,25 +23,6 @@ enum
 
 static const char standard_secret[] =
 "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void check(bool is_true, const char *format,...)
-			__attribute__((format(printf, 2, 3)));
-
-static void
-check(bool is_true, const char *format,...)
-{
-	va_list		arguments;
-
-	printf("%sok %d - ", is_true ? "" : "not ", ++tests);
-	va_start(arguments, format);
-	vprintf(format, arguments);
-	va_end(arguments);
-	putchar('\n');
-	failures += !is_true;
-}
 
 static SigningKey *
 make_key(const char *secret)

@@ -4,34 +4,15 @@
  *
  * Prints TAP.
  */
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tap.h"
 #include "text.h"
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void check(bool is_true, const char *format,...)
-			__attribute__((format(printf, 2, 3)));
-
-static void
-check(bool is_true, const char *format,...)
-{
-	va_list		arguments;
-
-	printf("%sok %d - ", is_true ? "" : "not ", ++tests);
-	va_start(arguments, format);
-	vprintf(format, arguments);
-	va_end(arguments);
-	putchar('\n');
-	failures += !is_true;
-}
 
 /*
  * Sanitise from and into blocks of the exact size, so that the sanitizer sees
