@@ -37,6 +37,7 @@ typedef struct Delivery
 	char	   *organization_id;
 	char	   *headers;		/* the request's head as sent */
 	HttpResult *result;			/* NULL until it is finished */
+	bool		is_ended;		/* recorded, and no retry follows */
 	bool		is_from_client; /* the result is the HTTP client's memory */
 	int			wire_index;		/* where send.c keeps it */
 } Delivery;

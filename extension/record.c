@@ -280,6 +280,7 @@ wh_record_attempts(Delivery **deliveries, int count)
 	schedule(deliveries, count, outcomes);
 	for (int i = 0; i < count; i++)
 	{
+		deliveries[i]->is_ended = outcomes[i] != NULL;
 		if (outcomes[i])
 			ended[number++] = deliveries[i];
 	}

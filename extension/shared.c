@@ -27,7 +27,8 @@ request_memory(void)
 	if (previous_request_hook)
 		previous_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
-	RequestNamedLWLockTranche("webhook", 1);
+	RequestAddinShmemSpace(wh_stats_size());
+	RequestNamedLWLockTranche("webhook", 2);
 }
 
 static void
@@ -36,8 +37,7 @@ initialize_database(DatabaseSlot *slot)
 	memset(slot, 0, sizeof(*slot));
 	pg_atomic_init_u64(&slot->config_generation, 1);
 	pg_atomic_init_u64(&slot->due_generation, 1);
-	pg_atomic_init_u64(&slot->requests, 0);
-	pg_atomic_init_u64(&slot->failures, 0);
+	wh_stats_initialize(&slot->stats);
 	for (int i = 0; i < WH_MAX_WORKERS; i++)
 	{
 		slot->workers[i].procno = -1;
@@ -59,12 +59,13 @@ start_memory(void)
 	wh_shared = ShmemInitStruct("webhook", sizeof(SharedState), &found);
 	if (!found)
 	{
-		wh_shared->lock = &GetNamedLWLockTranche("webhook")->lock;
+		wh_shared->lock = &GetNamedLWLockTranche("webhook")[0].lock;
 		wh_shared->launcher_procno = -1;
 		wh_shared->is_scout_wanted = true;
 		for (int i = 0; i < WH_MAX_DATABASES; i++)
 			initialize_database(&wh_shared->databases[i]);
 	}
+	wh_stats_start(&GetNamedLWLockTranche("webhook")[1].lock);
 	LWLockRelease(AddinShmemInitLock);
 }
 

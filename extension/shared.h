@@ -13,6 +13,8 @@
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 
+#include "stats.h"
+
 #define WH_MAX_DATABASES 64
 #define WH_MAX_WORKERS 32
 #define WH_SHARDS 64
@@ -54,8 +56,7 @@ typedef struct DatabaseSlot
 	int			holds;			/* statements that need the workers away */
 	pg_atomic_uint64 config_generation; /* committed configuration changes */
 	pg_atomic_uint64 due_generation;	/* committed changes of due times */
-	pg_atomic_uint64 requests;	/* attempts finished since server start */
-	pg_atomic_uint64 failures;	/* of these, the failed ones */
+	DatabaseStats stats;		/* see stats.h */
 	WorkerSlot	workers[WH_MAX_WORKERS];
 } DatabaseSlot;
 

@@ -184,9 +184,7 @@ release_finished(void)
 		bool		is_success = delivery->result->error_class == HTTP_OK;
 
 		worker.finished = delivery->next;
-		pg_atomic_fetch_add_u64(&database->requests, 1);
-		if (!is_success)
-			pg_atomic_fetch_add_u64(&database->failures, 1);
+		wh_stats_note(&database->stats, delivery);
 		wh_send_release(delivery);
 		delivery->endpoint->in_flight--;
 		wh_roster_note_result(delivery->endpoint, is_success);

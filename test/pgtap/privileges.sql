@@ -146,6 +146,8 @@ insert into statement values
     ('observe', 'read deliveries', $$select * from webhook.delivery$$),
     ('observe', 'read the delivery log', $$select * from webhook.delivery_log$$),
     ('observe', 'read the status', $$select * from webhook.status$$),
+    ('observe', 'read statistics',
+     $$select * from webhook.stat_database, webhook.stat_endpoint$$),
     ('observe', 'ask for the version', $$select * from webhook.version()$$),
     ('observe', 'verify', $$select webhook.verify('{}', '', 'secret')$$),
 
@@ -159,6 +161,7 @@ insert into statement values
     ('manage', 'change an endpoint',
      $$update webhook.endpoint set events = '{team.*}', status = 'disabled' where id = $1$$),
     ('manage', 'delete an endpoint', $$delete from webhook.endpoint where id = $1$$),
+    ('manage', 'reset statistics', $$select webhook.stat_reset()$$),
     ('manage', 'read a secret', $$select webhook.secret($1)$$),
     ('manage', 'rotate a secret', $$select webhook.rotate_secret($1)$$),
     ('manage', 'set an organization', $$select webhook.set_organization('org_2', 'Two')$$),
