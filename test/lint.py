@@ -16,6 +16,7 @@ FORBIDDEN = {
     "guard": (*TRANSACTIONS, "postgres.h"),
     "sign": (*TRANSACTIONS, "postgres.h"),
     "text": (*TRANSACTIONS, "postgres.h"),
+    "retry": (*TRANSACTIONS, "postgres.h"),
     "queue": ("curl/",),
 }
 # Split, so that this file keeps the rule.
