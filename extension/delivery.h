@@ -30,6 +30,7 @@ typedef struct Delivery
 	Body	   *body;			/* NULL: the event is gone */
 	ItemPointerData tid;		/* of its queue row: a hint */
 	int			attempt;		/* the one being made */
+	bool		is_redelivery;	/* somebody asked for it again */
 	TimestampTz created_at;
 	TimestampTz started_at;
 	TimestampTz ended_at;		/* when its result was there, not earlier */

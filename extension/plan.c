@@ -195,6 +195,7 @@ plan_due_row(TakePlan *plan, const DueRow *row)
 	delivery = plan_delivery(plan, endpoint, row->event_type, row->revision);
 	delivery->event_id = row->event_id;
 	delivery->attempt = row->attempts + 1;
+	delivery->is_redelivery = row->is_redelivery;
 	delivery->created_at = row->created_at;
 	set_body(delivery, row->payload, &shared);
 	plan->sending[plan->sending_count] = *row;

@@ -65,7 +65,8 @@ static Statement read_new = {
 
 static Statement read_due = {
 	"select q.ctid, q.event_id, q.endpoint_id, q.attempts, q.next_attempt_at,"
-	"  q.created_at, e.event_type, e.payload, t.revision, t.status = 'paused'"
+	"  q.created_at, e.event_type, e.payload, t.revision, t.status = 'paused',"
+	"  q.first_attempt > 1"
 	" from unnest($1, $2, $3) as wish(endpoint_id, mark, places)"
 	" cross join lateral ("
 	"  select q.ctid, q.* from webhook.queue q"
@@ -179,6 +180,7 @@ read_due_row(uint64 number, DueRow *row)
 	if (is_null)
 		row->event_type = NULL; /* the endpoint is gone */
 	row->is_paused = DatumGetBool(wh_statement_column(number, 10, &is_null));
+	row->is_redelivery = DatumGetBool(wh_statement_column(number, 11, &is_null));
 }
 
 int

@@ -46,6 +46,7 @@ typedef struct DueRow
 	pg_uuid_t	event_id;
 	int64		endpoint_id;
 	int			attempts;
+	bool		is_redelivery;
 	TimestampTz next_attempt_at;
 	TimestampTz created_at;
 	char	   *event_type;		/* NULL: the event is gone */

@@ -18,17 +18,21 @@
 #include "catalogue.h"
 #include "logtext.h"
 #include "record.h"
+#include "retry_after.h"
 #include "session.h"
 #include "settings.h"
 #include "statement.h"
 
 #define STATUS_GONE 410
+#define STATUS_TOO_MANY 429
+#define STATUS_UNAVAILABLE 503
 
 static Statement schedule_retries = {
 	"select event_id, endpoint_id, next_attempt_at"
-	" from webhook._schedule_retries($1, $2, $3, $4)",
-	SPI_OK_SELECT, 4,
-	{UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID}
+	" from webhook._schedule_retries($1, $2, $3, $4, $5)",
+	SPI_OK_SELECT, 5,
+	{UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID,
+	TIMESTAMPTZARRAYOID}
 };
 
 /* By TID as a hint and by key: VACUUM FULL moves rows. */
@@ -53,17 +57,18 @@ static Statement end_moved_deliveries = {
 static Statement log_attempts = {
 	"insert into webhook.attempt (event_id, endpoint_id, started_at,"
 	"  delivery_created_at, duration, attempt, response_status,"
-	"  response_truncated, organization_id, outcome, url, response_body,"
-	"  error, error_class, request_headers, response_headers)"
+	"  response_truncated, is_redelivery, organization_id, outcome, url,"
+	"  response_body, error, error_class, request_headers, response_headers)"
 	" select a, b, c, d, e * interval '1 microsecond', f, g, h, i, j, k, l, m,"
-	"  n, o, p"
+	"  n, o, p, q"
 	" from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-	"  $14, $15, $16) as x(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)",
-	SPI_OK_INSERT, 16,
+	"  $14, $15, $16, $17)"
+	"  as x(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q)",
+	SPI_OK_INSERT, 17,
 	{UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-		INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID,
+		INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, BOOLARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID}
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 static Statement disable_gone = {
@@ -87,9 +92,9 @@ static Statement give_back = {
 enum LogColumn
 {
 	LOG_EVENT_ID, LOG_ENDPOINT_ID, LOG_STARTED_AT, LOG_CREATED_AT,
-	LOG_DURATION, LOG_ATTEMPT, LOG_STATUS, LOG_TRUNCATED, LOG_ORGANIZATION,
-	LOG_OUTCOME, LOG_URL, LOG_BODY, LOG_ERROR, LOG_ERROR_CLASS,
-	LOG_REQUEST_HEADERS, LOG_RESPONSE_HEADERS, LOG_COLUMNS
+	LOG_DURATION, LOG_ATTEMPT, LOG_STATUS, LOG_TRUNCATED, LOG_REDELIVERY,
+	LOG_ORGANIZATION, LOG_OUTCOME, LOG_URL, LOG_BODY, LOG_ERROR,
+	LOG_ERROR_CLASS, LOG_REQUEST_HEADERS, LOG_RESPONSE_HEADERS, LOG_COLUMNS
 };
 
 static bool
@@ -152,6 +157,23 @@ is_retried(const Delivery *delivery, uint64 retries)
 	return false;
 }
 
+/* Before when the receiver does not want to be asked again; false: any time. */
+static bool
+get_retry_after(const Delivery *delivery, Datum *not_before)
+{
+	const HttpResult *result = delivery->result;
+	int			seconds;
+
+	if (result->status != STATUS_TOO_MANY &&
+		result->status != STATUS_UNAVAILABLE)
+		return false;
+	seconds = wh_retry_after_seconds(result->headers, result->headers_length,
+									 timestamptz_to_time_t(delivery->ended_at));
+	*not_before =
+		TimestampTzGetDatum(delivery->ended_at + seconds * USECS_PER_SEC);
+	return seconds >= 0;
+}
+
 /*
  * Schedule retries of the failed deliveries; outcomes[i] becomes NULL where
  * there is one.
@@ -162,9 +184,11 @@ schedule(Delivery **deliveries, int count, const char **outcomes)
 	Delivery  **failed = palloc(count * sizeof(Delivery *));
 	Datum	   *ended = palloc(count * sizeof(Datum));
 	Datum	   *gone = palloc(count * sizeof(Datum));
+	Datum	   *not_before = palloc0(count * sizeof(Datum));
+	bool	   *at_any_time = palloc(count * sizeof(bool));
 	int			number = 0;
 	uint64		retries;
-	Datum		values[4];
+	Datum		values[5];
 
 	for (int i = 0; i < count; i++)
 	{
@@ -176,6 +200,8 @@ schedule(Delivery **deliveries, int count, const char **outcomes)
 		outcomes[i] = "failed";
 		ended[number] = TimestampTzGetDatum(deliveries[i]->ended_at);
 		gone[number] = BoolGetDatum(result->status == STATUS_GONE);
+		at_any_time[number] = !get_retry_after(deliveries[i],
+											   &not_before[number]);
 		failed[number++] = deliveries[i];
 	}
 	if (number == 0)
@@ -183,6 +209,8 @@ schedule(Delivery **deliveries, int count, const char **outcomes)
 	make_keys(failed, number, values);
 	values[2] = wh_statement_array(ended, NULL, number, TIMESTAMPTZOID);
 	values[3] = wh_statement_array(gone, NULL, number, BOOLOID);
+	values[4] = wh_statement_array(not_before, at_any_time, number,
+								   TIMESTAMPTZOID);
 	retries = wh_statement_run(&schedule_retries, values, NULL, false);
 	for (int i = 0; i < count; i++)
 	{
@@ -208,6 +236,7 @@ fill_row(const Delivery *delivery, const char *outcome, Datum **columns,
 	columns[LOG_STATUS][i] = Int32GetDatum(result->status);
 	nulls[LOG_STATUS][i] = result->status == 0;
 	columns[LOG_TRUNCATED][i] = BoolGetDatum(result->is_truncated);
+	columns[LOG_REDELIVERY][i] = BoolGetDatum(delivery->is_redelivery);
 	columns[LOG_ORGANIZATION][i] = CStringGetTextDatum(delivery->organization_id);
 	columns[LOG_OUTCOME][i] = outcome ? CStringGetTextDatum(outcome) : 0;
 	nulls[LOG_OUTCOME][i] = outcome == NULL;
@@ -233,7 +262,7 @@ log_rows(Delivery **deliveries, int count, const char **outcomes)
 {
 	static const Oid types[LOG_COLUMNS] = {
 		UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID,
-		INT4OID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+		INT4OID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 		TEXTOID, TEXTOID, TEXTOID
 	};
 	Datum	   *columns[LOG_COLUMNS];

@@ -6,14 +6,17 @@ return ended_at + schedule[failures];
 comment on function webhook._next_attempt_at(interval[], int, timestamptz) is
     'Internal: when to retry after the n-th failed attempt that ended then; NULL when the schedule is used up';
 
-create function webhook._schedule_retries(event_ids uuid[], endpoint_ids bigint[], ended_at timestamptz[], is_gone boolean[])
+create function webhook._schedule_retries(event_ids uuid[], endpoint_ids bigint[], ended_at timestamptz[], is_gone boolean[],
+    not_before timestamptz[])
 returns table (event_id uuid, endpoint_id bigint, next_attempt_at timestamptz)
 language sql volatile set search_path to pg_catalog, pg_temp
 begin atomic
     update webhook.queue q
-       set next_attempt_at = webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
-                                                      q.attempts - q.first_attempt + 1, f.ended_at)
-      from unnest(event_ids, endpoint_ids, ended_at, is_gone) as f(event_id, endpoint_id, ended_at, is_gone)
+       set next_attempt_at = greatest(f.not_before,
+               webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
+                                        q.attempts - q.first_attempt + 1, f.ended_at))
+      from unnest(event_ids, endpoint_ids, ended_at, is_gone, not_before)
+               as f(event_id, endpoint_id, ended_at, is_gone, not_before)
       join webhook.endpoint t on t.id = f.endpoint_id
      where q.event_id = f.event_id and q.endpoint_id = f.endpoint_id
        and q.next_attempt_at is null
@@ -22,8 +25,8 @@ begin atomic
                                     q.attempts - q.first_attempt + 1, f.ended_at) is not null
     returning q.event_id, q.endpoint_id, q.next_attempt_at;
 end;
-comment on function webhook._schedule_retries(uuid[], bigint[], timestamptz[], boolean[]) is
-    'Internal: schedule the retries of failed attempts; those not returned have no further one';
+comment on function webhook._schedule_retries(uuid[], bigint[], timestamptz[], boolean[], timestamptz[]) is
+    'Internal: schedule the retries of failed attempts, later where the receiver said Retry-After (not_before); those not returned have no further one';
 
 create function webhook._disable_gone(endpoint_ids bigint[]) returns void
 language sql volatile set search_path to pg_catalog, pg_temp
@@ -39,7 +42,7 @@ create function webhook._interrupt(for_origin int, shards bigint) returns bigint
 language sql volatile set search_path to pg_catalog, pg_temp
 begin atomic
     with cut_off as (
-        select q.event_id, q.endpoint_id, q.attempts, q.created_at,
+        select q.event_id, q.endpoint_id, q.attempts, q.first_attempt, q.created_at,
                t.url, t.organization_id,
                t.status <> 'disabled'
                and webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
@@ -58,9 +61,9 @@ begin atomic
     logged as (
         insert into webhook.attempt
                (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt,
-                organization_id, outcome, url, error, error_class)
+                is_redelivery, organization_id, outcome, url, error, error_class)
         select c.event_id, c.endpoint_id, c.created_at, c.created_at, interval '0', c.attempts,
-               coalesce(c.organization_id, ''), case when c.goes_on then null else 'failed' end,
+               c.first_attempt > 1, coalesce(c.organization_id, ''), case when c.goes_on then null else 'failed' end,
                coalesce(c.url, ''), 'the worker ended before the answer was recorded', 'interrupted'
           from cut_off c
         returning 1)

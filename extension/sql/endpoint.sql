@@ -169,13 +169,13 @@ begin atomic
     with cancelled as (
         delete from webhook.queue q
          where q.endpoint_id = _cancel_waiting.endpoint_id and q.next_attempt_at is not null
-        returning q.event_id, q.endpoint_id, q.attempts, q.created_at),
+        returning q.event_id, q.endpoint_id, q.attempts, q.first_attempt, q.created_at),
     logged as (
         insert into webhook.attempt
                (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt,
-                organization_id, outcome, url, error, error_class)
+                is_redelivery, organization_id, outcome, url, error, error_class)
         select c.event_id, c.endpoint_id, clock_timestamp(), c.created_at, interval '0', c.attempts,
-               e.organization_id, 'cancelled', coalesce(t.url, ''), reason, 'cancelled'
+               c.first_attempt > 1, e.organization_id, 'cancelled', coalesce(t.url, ''), reason, 'cancelled'
           from cancelled c
           join webhook.event e on e.id = c.event_id
           left join webhook.endpoint t on t.id = c.endpoint_id
@@ -250,7 +250,8 @@ comment on function webhook._note_imported_secret(text) is 'Internal: NOTICE for
 create function webhook.create_endpoint(
     organization_id text, url text, events text[] default '{*}', description text default null,
     name text default null, out endpoint_id bigint, inout secret text default null,
-    retry_schedule interval[] default null, timeout interval default null)
+    retry_schedule interval[] default null, timeout interval default null,
+    max_in_flight int default null, rate_limit numeric default null)
 returns record
 language plpgsql security definer set search_path to pg_catalog, pg_temp
 -- definer: returns the secret once, which its caller cannot read from the table
@@ -266,7 +267,8 @@ begin
         update webhook.endpoint e
            set url = create_endpoint.url, events = create_endpoint.events,
                description = create_endpoint.description,
-               retry_schedule = create_endpoint.retry_schedule, timeout = create_endpoint.timeout
+               retry_schedule = create_endpoint.retry_schedule, timeout = create_endpoint.timeout,
+               max_in_flight = create_endpoint.max_in_flight, rate_limit = create_endpoint.rate_limit
          where e.organization_id = create_endpoint.organization_id and e.name = create_endpoint.name
         returning e.id into endpoint_id;
         if found then
@@ -278,10 +280,12 @@ begin
             return;
         end if;
     end if;
-    insert into webhook.endpoint (organization_id, url, events, description, name, retry_schedule, timeout)
+    insert into webhook.endpoint (organization_id, url, events, description, name,
+                                  retry_schedule, timeout, max_in_flight, rate_limit)
     values (create_endpoint.organization_id, create_endpoint.url, create_endpoint.events,
             create_endpoint.description, create_endpoint.name,
-            create_endpoint.retry_schedule, create_endpoint.timeout)
+            create_endpoint.retry_schedule, create_endpoint.timeout,
+            create_endpoint.max_in_flight, create_endpoint.rate_limit)
     returning id into endpoint_id;
     if create_endpoint.secret is not null then
         update webhook.endpoint_secret s set secret = create_endpoint.secret
@@ -292,7 +296,7 @@ begin
      where s.endpoint_id = create_endpoint.endpoint_id and s.expires_at is null;
 end
 $$;
-comment on function webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval) is
+comment on function webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval, int, numeric) is
     'Create an endpoint; returns its id and its secret, which is made unless given (16 characters or more). With a name that exists in the organization: updates that endpoint, same id, secret NULL. Errors: 22023, unknown organization 23503';
 
 create function webhook.secret(endpoint_id bigint) returns text

@@ -63,6 +63,8 @@ create table webhook.endpoint (
     timeout         interval,
     created_at      timestamptz not null default clock_timestamp(),
     revision        bigint      not null default 1,
+    max_in_flight   int         check (max_in_flight between 1 and 10000),
+    rate_limit      numeric     check (rate_limit between 0.001 and 100000),
     check ((status = 'disabled') = (disabled_at is not null))
 );
 create unique index endpoint_name on webhook.endpoint (organization_id, name);
@@ -81,6 +83,8 @@ comment on column webhook.endpoint.retry_schedule is 'Delays between attempts, e
 comment on column webhook.endpoint.timeout is 'Wall clock of one attempt, name look-up and TLS included; NULL: webhook.timeout';
 comment on column webhook.endpoint.created_at is 'Receives events emitted from this moment on';
 comment on column webhook.endpoint.revision is 'Counts changes, so that workers notice them; maintained by a trigger';
+comment on column webhook.endpoint.max_in_flight is 'Requests that are on the wire to it at once, 1 to 10000; NULL: webhook.max_in_flight_per_endpoint';
+comment on column webhook.endpoint.rate_limit is 'Requests per second that are started, 0.001 to 100000; NULL: no limit';
 
 create table webhook.endpoint_secret (
     endpoint_id bigint      not null,
@@ -149,6 +153,7 @@ create table webhook.attempt (
     attempt             int         not null,
     response_status     int,
     response_truncated  boolean     not null default false,
+    is_redelivery       boolean     not null default false,
     organization_id     text        not null,
     outcome             text        check (outcome in ('succeeded', 'failed', 'cancelled')),
     url                 text        not null,
@@ -168,6 +173,7 @@ comment on column webhook.attempt.duration is 'Wall clock of the attempt, name l
 comment on column webhook.attempt.attempt is '1, 2, ...: sent as X-Jasper-Attempt';
 comment on column webhook.attempt.response_status is 'HTTP status code; NULL when no status line arrived';
 comment on column webhook.attempt.response_truncated is 'True when the body was longer than webhook.response_body_limit and was cut';
+comment on column webhook.attempt.is_redelivery is 'True when the event had been sent to the endpoint before and somebody asked for it again (redeliver, recover)';
 comment on column webhook.attempt.organization_id is 'Organization of the endpoint';
 comment on column webhook.attempt.outcome is 'succeeded, failed or cancelled on the attempt that ended the delivery; NULL when a retry followed';
 comment on column webhook.attempt.url is 'URL that was used';
@@ -176,6 +182,30 @@ comment on column webhook.attempt.error is 'Why it failed, in words; NULL after 
 comment on column webhook.attempt.error_class is 'dns, connect, tls, timeout, blocked, http (not 2xx), protocol, interrupted, internal or cancelled; NULL after a success';
 comment on column webhook.attempt.request_headers is 'Request headers as sent; NULL after a success unless webhook.log_headers = all';
 comment on column webhook.attempt.response_headers is 'Response headers as received; NULL after a success unless webhook.log_headers = all';
+
+create table webhook.failing (
+    endpoint_id bigint      primary key,
+    since       timestamptz not null
+);
+comment on table webhook.failing is 'Endpoints none of whose attempts succeeded since some time; after webhook.disable_after they are disabled';
+comment on column webhook.failing.endpoint_id is 'Endpoint that fails';
+comment on column webhook.failing.since is 'When the first failed attempt after the last success ended';
+
+create table webhook.operation (
+    id          bigint      generated always as identity primary key,
+    kind        text        not null check (kind in ('recover', 'replay', 'drain')),
+    endpoint_id bigint      check ((kind = 'drain') = (endpoint_id is null)),
+    started_at  timestamptz not null,
+    total       bigint      not null,
+    pid         int         not null default pg_backend_pid()
+);
+comment on table webhook.operation is 'Internal: long operations that were begun lately; look at webhook.progress instead';
+comment on column webhook.operation.id is 'Identifier';
+comment on column webhook.operation.kind is 'recover, replay or drain';
+comment on column webhook.operation.endpoint_id is 'Endpoint whose deliveries were queued; NULL for a drain';
+comment on column webhook.operation.started_at is 'When it began; its deliveries carry the same time as queue.created_at';
+comment on column webhook.operation.total is 'Deliveries that it queued, or that waited when a drain began';
+comment on column webhook.operation.pid is 'Process of the session that began it';
 
 create table webhook.cursor (
     origin               int         not null,

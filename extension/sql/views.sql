@@ -3,12 +3,13 @@
 create view webhook.delivery as
 select q.event_id, q.endpoint_id, e.organization_id, e.event_type,
        case when q.next_attempt_at is null then 'sending' else 'pending' end as status,
-       q.attempts, q.next_attempt_at, q.created_at, null::timestamptz as completed_at
+       q.attempts, q.next_attempt_at, q.created_at, null::timestamptz as completed_at,
+       q.first_attempt > 1 as is_redelivery
   from webhook.queue q
   left join webhook.event e on e.id = q.event_id
 union all
 select a.event_id, a.endpoint_id, a.organization_id, e.event_type,
-       a.outcome, a.attempt, null, a.delivery_created_at, a.started_at + a.duration
+       a.outcome, a.attempt, null, a.delivery_created_at, a.started_at + a.duration, a.is_redelivery
   from webhook.attempt a
   left join webhook.event e on e.id = a.event_id
  where a.outcome is not null;
@@ -22,11 +23,13 @@ comment on column webhook.delivery.attempts is 'Attempts begun so far';
 comment on column webhook.delivery.next_attempt_at is 'When it is attempted next; NULL unless pending';
 comment on column webhook.delivery.created_at is 'When a worker took it';
 comment on column webhook.delivery.completed_at is 'When it ended; NULL while pending or sending';
+comment on column webhook.delivery.is_redelivery is 'True when it had been attempted before and somebody asked for it again';
 
 create view webhook.delivery_log as
 select d.created_at, d.event_type, d.organization_id, d.endpoint_id,
        coalesce(a.url, t.url) as url, d.status, d.attempts, a.response_status, a.error,
-       d.next_attempt_at, d.completed_at, a.response_body, e.payload, d.event_id
+       d.next_attempt_at, d.completed_at, a.response_body, e.payload, d.event_id,
+       d.is_redelivery
   from webhook.delivery d
   left join webhook.event e on e.id = d.event_id
   left join webhook.endpoint t on t.id = d.endpoint_id
@@ -49,6 +52,7 @@ comment on column webhook.delivery_log.completed_at is 'When it ended; NULL whil
 comment on column webhook.delivery_log.response_body is 'Response body of the last attempt';
 comment on column webhook.delivery_log.payload is 'The request body, the same on every attempt';
 comment on column webhook.delivery_log.event_id is 'Event id';
+comment on column webhook.delivery_log.is_redelivery is 'True when it had been attempted before and somebody asked for it again';
 
 create function webhook._waiting_events() returns bigint
 language sql stable set search_path to pg_catalog, pg_temp

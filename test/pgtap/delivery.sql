@@ -29,7 +29,7 @@ begin
     select * into strict q from webhook.queue t
      where t.event_id = $1 and t.endpoint_id = $2;
     is_retried := exists (select from webhook._schedule_retries(
-        array[$1], array[$2], array[ended], array[is_gone]));
+        array[$1], array[$2], array[ended], array[is_gone], '{}'));
     insert into webhook.attempt
            (event_id, endpoint_id, started_at, delivery_created_at, duration,
             attempt, response_status, organization_id, outcome, url, response_body,

@@ -28,7 +28,8 @@ insert into expected_column values
                  ' events text[], description text, status text,'
                  ' disabled_at timestamp with time zone, disabled_reason text,'
                  ' retry_schedule interval[], timeout interval,'
-                 ' created_at timestamp with time zone'),
+                 ' created_at timestamp with time zone,'
+                 ' max_in_flight integer, rate_limit numeric'),
     ('event', 'id uuid, event_type text, organization_id text, payload json,'
               ' created_at timestamp with time zone'),
     ('delivery', 'event_id uuid, endpoint_id bigint, organization_id text,'
@@ -40,13 +41,15 @@ insert into expected_column values
                 ' started_at timestamp with time zone, duration interval,'
                 ' url text, request_headers text, response_status integer,'
                 ' response_headers text, response_body text,'
-                ' response_truncated boolean, error text, error_class text'),
+                ' response_truncated boolean, error text, error_class text,'
+                ' is_redelivery boolean'),
     ('delivery_log', 'created_at timestamp with time zone, event_type text,'
                      ' organization_id text, endpoint_id bigint, url text,'
                      ' status text, attempts integer, response_status integer,'
                      ' error text, next_attempt_at timestamp with time zone,'
                      ' completed_at timestamp with time zone,'
-                     ' response_body text, payload json, event_id uuid'),
+                     ' response_body text, payload json, event_id uuid,'
+                     ' is_redelivery boolean'),
     ('status', 'pid integer, state text, since timestamp with time zone,'
                ' in_flight integer, waiting_events bigint, last_error text,'
                ' reason text');
