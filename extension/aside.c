@@ -11,9 +11,12 @@
 #include <signal.h>
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "storage/latch.h"
 #include "tcop/utility.h"
@@ -78,6 +81,37 @@ database_of(Node *statement)
 		default:
 			return NULL;
 	}
+}
+
+static bool
+drops_extension(Node *statement)
+{
+	ListCell   *cell;
+
+	if (!IsA(statement, DropStmt) ||
+		((DropStmt *) statement)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, ((DropStmt *) statement)->objects)
+	{
+		if (strcmp(strVal(lfirst(cell)), "webhook") == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * DROP EXTENSION locks our tables in an order of its own, and would meet a
+ * session that emits in a deadlock: emit locks the outbox before all others.
+ * So does the statement, if it may run at all.
+ */
+static void
+lock_outbox(void)
+{
+	Oid			extension = get_extension_oid("webhook", true);
+
+	if (OidIsValid(extension) && wh_compat_owns_extension(extension))
+		(void) RangeVarGetRelid(makeRangeVar("webhook", "event", -1),
+								AccessExclusiveLock, true);
 }
 
 /* Statements after whose commit our workers should look around. */
@@ -182,6 +216,8 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 	if (IsTransactionState() && !commits_prepared(statement))
 	{
 		slot = find_slot(database_of(statement));
+		if (drops_extension(statement))
+			lock_outbox();
 		if (concerns_workers(statement))
 			wh_commit_announce_config();
 		if (IsA(statement, CreatedbStmt))

@@ -28,6 +28,15 @@
 
 #define MAX_NAME_DISTANCE 4
 
+static void
+complain_of_absence(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("extension \"webhook\" is not installed in this database"),
+			 errhint("Run: create extension webhook")));
+}
+
 Oid
 wh_catalogue_table(const char *name)
 {
@@ -37,11 +46,19 @@ wh_catalogue_table(const char *name)
 	if (OidIsValid(schema))
 		relid = get_relname_relid(name, schema);
 	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("extension \"webhook\" is not installed in this database"),
-				 errhint("Run: create extension webhook")));
+		complain_of_absence();
 	return relid;
+}
+
+Relation
+wh_catalogue_open(const char *name, LOCKMODE mode)
+{
+	/* While we waited for the lock, the table may have been dropped. */
+	Relation	rel = try_table_open(wh_catalogue_table(name), mode);
+
+	if (rel == NULL)
+		complain_of_absence();
+	return rel;
 }
 
 /*
@@ -52,7 +69,7 @@ wh_catalogue_table(const char *name)
 static char *
 look_up(const char *table, text *key, AttrNumber column)
 {
-	Relation	rel = table_open(wh_catalogue_table(table), AccessShareLock);
+	Relation	rel = wh_catalogue_open(table, AccessShareLock);
 	Oid			index = RelationGetPrimaryKeyIndex(rel);
 	char	   *result = NULL;
 	ScanKeyData scankey;
@@ -84,8 +101,7 @@ look_up(const char *table, text *key, AttrNumber column)
 static char *
 find_nearest(text *name)
 {
-	Relation	rel = table_open(wh_catalogue_table("event_type"),
-								 AccessShareLock);
+	Relation	rel = wh_catalogue_open("event_type", AccessShareLock);
 	const char *wanted = VARDATA_ANY(name);
 	int			length = VARSIZE_ANY_EXHDR(name);
 	int			best = MAX_NAME_DISTANCE + 1;
@@ -153,8 +169,7 @@ wh_catalogue_organization_name(text *id)
 Oid
 wh_owner_role(void)
 {
-	Relation	outbox = table_open(wh_catalogue_table("event"),
-									AccessShareLock);
+	Relation	outbox = wh_catalogue_open("event", AccessShareLock);
 	Oid			owner = outbox->rd_rel->relowner;
 
 	table_close(outbox, AccessShareLock);

@@ -5,8 +5,14 @@
 #ifndef WH_CATALOGUE_H
 #define WH_CATALOGUE_H
 
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+
 /* Oid of a table of schema webhook; 42P01 when the extension is missing. */
 extern Oid	wh_catalogue_table(const char *name);
+
+/* The same, locked and opened. */
+extern Relation wh_catalogue_open(const char *name, LOCKMODE mode);
 
 /* 22023, with the nearest name as a hint, for an unknown event type. */
 extern void wh_catalogue_check_event_type(text *name);

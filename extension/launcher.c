@@ -224,13 +224,13 @@ scout(Oid role)
 {
 	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
 	bool		is_found[WH_MAX_DATABASES] = {false};
-	bool		was_wanted[WH_MAX_DATABASES];
+	uint64		wants[WH_MAX_DATABASES];
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
 	for (int i = 0; i < WH_MAX_DATABASES; i++)
-		was_wanted[i] = wh_shared->databases[i].is_wanted;
+		wants[i] = wh_shared->databases[i].wants;
 	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
 	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
@@ -257,7 +257,7 @@ scout(Oid role)
 		/* One that was announced meanwhile stays: we have not seen it. */
 		if (is_found[i])
 			wh_shared->databases[i].is_wanted = true;
-		else if (was_wanted[i])
+		else if (wh_shared->databases[i].wants == wants[i])
 			wh_shared->databases[i].is_wanted = false;
 	}
 	LWLockRelease(wh_shared->lock);

@@ -52,14 +52,12 @@ OutboxWriter *
 wh_outbox_open(void)
 {
 	OutboxWriter *writer;
-	Oid			relid;
 
 	PreventCommandIfReadOnly("webhook.emit()");
 	PreventCommandIfParallelMode("webhook.emit()");
-	relid = wh_catalogue_table("event");
 
 	writer = palloc0(sizeof(OutboxWriter));
-	writer->parent = table_open(relid, RowExclusiveLock);
+	writer->parent = wh_catalogue_open("event", RowExclusiveLock);
 	writer->scratch = AllocSetContextCreate(CurrentMemoryContext,
 											"webhook event",
 											ALLOCSET_DEFAULT_SIZES);
@@ -272,8 +270,7 @@ count_visible_partitions(Oid parent)
 bool
 wh_outbox_is_current(void)
 {
-	Relation	parent = table_open(wh_catalogue_table("event"),
-									AccessShareLock);
+	Relation	parent = wh_catalogue_open("event", AccessShareLock);
 	int			known = RelationGetPartitionDesc(parent, true)->nparts;
 	bool		is_current;
 

@@ -23,10 +23,25 @@
 #include "take.h"
 
 static Oid	extension = InvalidOid; /* the one this worker serves */
+static bool is_gone;
+
+static void
+leave_for_good(void)
+{
+	is_gone = true;
+	proc_exit(0);
+}
+
+bool
+wh_ready_is_gone(void)
+{
+	return is_gone;
+}
 
 WorkerState
 wh_ready_check(void)
 {
+	uint64		wants = wh_slot_wants();
 	char	   *version;
 	Oid			found;
 	WorkerState state = WORKER_RUNNING;
@@ -36,14 +51,14 @@ wh_ready_check(void)
 	CommitTransactionCommand();
 	if (!OidIsValid(found))
 	{
-		wh_slot_unwanted();
-		proc_exit(0);
+		wh_slot_unwanted(wants);
+		leave_for_good();
 	}
 
 	wh_session_begin("checking the installation");
 	found = wh_queue_extension(&version);
-	if (extension && found != extension)
-		proc_exit(1);			/* dropped and made anew: start over */
+	if (!OidIsValid(found) || (extension && found != extension))
+		leave_for_good();		/* dropped, perhaps made anew: start over */
 	extension = found;
 	if (strcmp(version, WEBHOOK_VERSION) != 0)
 		state = WORKER_VERSION;

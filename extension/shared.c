@@ -120,6 +120,7 @@ wh_shared_want(Oid database)
 	if (slot->database == database)
 	{
 		slot->is_wanted = true;
+		slot->wants++;
 		for (int i = 0; i < WH_MAX_WORKERS; i++)
 		{
 			slot->workers[i].next_start = 0;

@@ -53,6 +53,8 @@ typedef struct DatabaseSlot
 {
 	Oid			database;		/* InvalidOid: free */
 	bool		is_wanted;		/* may have the extension: keep workers */
+	uint64		wants;			/* how often that was said: what a look before
+								 * the last time found does not count */
 	int			holds;			/* statements that need the workers away */
 	pg_atomic_uint64 config_generation; /* committed configuration changes */
 	pg_atomic_uint64 due_generation;	/* committed changes of due times */

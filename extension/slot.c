@@ -94,10 +94,22 @@ wh_slot_set_error(const char *message)
 	LWLockRelease(wh_shared->lock);
 }
 
+uint64
+wh_slot_wants(void)
+{
+	uint64		wants;
+
+	LWLockAcquire(wh_shared->lock, LW_SHARED);
+	wants = database->wants;
+	LWLockRelease(wh_shared->lock);
+	return wants;
+}
+
 void
-wh_slot_unwanted(void)
+wh_slot_unwanted(uint64 wants)
 {
 	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
-	database->is_wanted = false;
+	if (database->wants == wants)
+		database->is_wanted = false;
 	LWLockRelease(wh_shared->lock);
 }

@@ -20,7 +20,11 @@ extern void wh_slot_set_state(WorkerState state);
 /* Keep the message of an error for webhook.status; NULL clears. */
 extern void wh_slot_set_error(const char *message);
 
-/* The extension is not here: nobody needs workers in this database. */
-extern void wh_slot_unwanted(void);
+/*
+ * The extension is not here: nobody needs workers in this database, unless
+ * somebody has said otherwise since wh_slot_wants returned that number.
+ */
+extern uint64 wh_slot_wants(void);
+extern void wh_slot_unwanted(uint64 wants);
 
 #endif							/* WH_SLOT_H */

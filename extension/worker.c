@@ -352,7 +352,8 @@ leave(int code, Datum arg)
 	Delivery  **deliveries;
 	int			count = wh_send_list(&deliveries);
 
-	if (!worker.is_ready || (count == 0 && worker.finished == NULL))
+	if (!worker.is_ready || wh_ready_is_gone() ||
+		(count == 0 && worker.finished == NULL))
 		return;
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(worker.turn_context);
