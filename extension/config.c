@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "header.h"
 #include "queue.h"
 #include "settings.h"
 #include "statement.h"
@@ -24,7 +25,11 @@ static Statement load_endpoints = {
 	"    from webhook.endpoint_secret s where s.endpoint_id = t.id"
 	"    and (s.expires_at is null or s.expires_at > clock_timestamp())),"
 	"  (select max(s.expires_at) from webhook.endpoint_secret s"
-	"    where s.endpoint_id = t.id)"
+	"    where s.endpoint_id = t.id),"
+	"  (select array_agg(h.name order by h.name) from webhook.endpoint_header h"
+	"    where h.endpoint_id = t.id),"
+	"  (select array_agg(h.value order by h.name) from webhook.endpoint_header h"
+	"    where h.endpoint_id = t.id)"
 	" from webhook.endpoint t where t.id = any($1)",
 	SPI_OK_SELECT, 1, {INT8ARRAYOID}
 };
@@ -44,6 +49,8 @@ load_keys(Endpoint *endpoint, Datum secrets)
 		SigningKey *key = wh_sign_key_create(secret);
 
 		explicit_bzero(secret, strlen(secret));
+		explicit_bzero(VARDATA_ANY(DatumGetPointer(elements[i])),
+					   VARSIZE_ANY_EXHDR(DatumGetPointer(elements[i])));
 		if (key == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
@@ -93,6 +100,10 @@ load_endpoint(uint64 row)
 	value = wh_statement_column(row, 7, &is_null);
 	if (!is_null)
 		load_keys(endpoint, value);
+	value = wh_statement_column(row, 9, &is_null);
+	if (!is_null)
+		wh_header_load(endpoint, value,
+					   wh_statement_column(row, 10, &is_null));
 	endpoint->revision = DatumGetInt64(wh_statement_column(row, 2, &is_null));
 }
 

@@ -17,6 +17,7 @@
 #include "guard.h"
 
 #define WH_HTTP_ERROR_SIZE 256
+#define WH_HTTP_LINE_SIZE 4400	/* longest header line of a request */
 #define WH_HTTP_HEADERS_SIZE 8192
 
 typedef enum HttpErrorClass
@@ -48,7 +49,7 @@ typedef struct HttpOptions
 typedef struct HttpRequest
 {
 	const char *url;
-	const char *headers;		/* lines, each ended by CR LF */
+	const char *headers;		/* lines, each ended by CR LF, copied */
 	const void *body;
 	size_t		body_length;
 	long		timeout_ms;

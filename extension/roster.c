@@ -67,8 +67,14 @@ wh_roster_unload(Endpoint *endpoint)
 	endpoint->key_count = 0;
 	endpoint->revision = 0;
 	if (endpoint->context)
+	{
+		if (endpoint->own_headers)
+			explicit_bzero(endpoint->own_headers,
+						   strlen(endpoint->own_headers));
 		MemoryContextDelete(endpoint->context);
+	}
 	endpoint->context = NULL;
+	endpoint->own_headers = NULL;
 }
 
 void

@@ -23,6 +23,9 @@ typedef struct Endpoint
 	char	   *url;
 	char	   *host;			/* value of the Host header */
 	char	   *target;			/* path and query of the request line */
+	char	   *own_headers;	/* lines, each ended by CR LF, secret; NULL:
+								 * none */
+	char	   *masked_headers; /* the same for people */
 	int			timeout_ms;
 	bool		is_paused;
 	int			key_count;		/* newest first */

@@ -102,6 +102,20 @@ forget_on_wire(Delivery *delivery)
 	on_wire[last->wire_index] = last;
 }
 
+/*
+ * The headers as they are sent.  The head, which stays with the delivery for
+ * the log, gets their masked form.
+ */
+static char *
+add_own_headers(StringInfo head, int line_length, const Endpoint *endpoint)
+{
+	char	   *headers = psprintf("%s%s", head->data + line_length,
+								   endpoint->own_headers);
+
+	appendStringInfoString(head, endpoint->masked_headers);
+	return headers;
+}
+
 static void
 send_one(Delivery *delivery)
 {
@@ -109,6 +123,7 @@ send_one(Delivery *delivery)
 	StringInfoData head;
 	HttpRequest request = {0};
 	UrlVerdict	verdict;
+	char	   *headers = NULL; /* with secrets: wiped when it was copied */
 	int			line_length;
 
 	delivery->started_at = GetCurrentTimestamp();
@@ -132,10 +147,12 @@ send_one(Delivery *delivery)
 	wh_request_append_line(&head, endpoint);
 	line_length = head.len;
 	wh_request_append_headers(&head, delivery, delivery->started_at);
+	if (endpoint->own_headers)
+		headers = add_own_headers(&head, line_length, endpoint);
 	delivery->headers = head.data;
 
 	request.url = delivery->url;
-	request.headers = head.data + line_length;
+	request.headers = headers ? headers : head.data + line_length;
 	request.body = delivery->body->bytes;
 	request.body_length = delivery->body->length;
 	request.timeout_ms = endpoint->timeout_ms;
@@ -144,6 +161,8 @@ send_one(Delivery *delivery)
 		note_on_wire(delivery);
 	else
 		end_locally(delivery, HTTP_INTERNAL, "out of memory");
+	if (headers)
+		explicit_bzero(headers, strlen(headers));
 }
 
 void

@@ -91,6 +91,73 @@ wh_text_header_value_is_valid(const char *value)
 	return true;
 }
 
+/* Of ASCII, whatever the locale says of letters */
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+}
+
+static bool
+begins_with(const char *s, const char *start, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+	{
+		if (lower(s[i]) != lower(start[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool
+ends_with(const char *s, const char *end)
+{
+	size_t		length = strlen(s);
+
+	return length >= strlen(end) &&
+		begins_with(s + length - strlen(end), end, strlen(end));
+}
+
+/* Is it one of the prefixes, or such a prefix and a hyphen and more? */
+static bool
+is_under_prefix(const char *name, const char *prefixes)
+{
+	while (*prefixes)
+	{
+		size_t		length;
+
+		prefixes += strspn(prefixes, ", \t\"");
+		length = strcspn(prefixes, ", \t\"");
+		if (length > 0 && begins_with(name, prefixes, length) &&
+			(name[length] == '\0' || name[length] == '-'))
+			return true;
+		prefixes += length;
+	}
+	return false;
+}
+
+bool
+wh_text_header_is_reserved(const char *name, const char *prefixes)
+{
+	/* One that ends in a hyphen stands for all that begin like it. */
+	static const char *const reserved[] = {
+		"Accept-Encoding", "Connection", "Content-", "Expect", "Host",
+		"HTTP2-Settings", "Keep-Alive", "Proxy-", "Signature-Input", "TE",
+		"Trailer", "Transfer-Encoding", "Upgrade", "User-Agent", "webhook-"
+	};
+
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+	{
+		size_t		length = strlen(reserved[i]);
+
+		if (begins_with(name, reserved[i], length) &&
+			(name[length] == '\0' || reserved[i][length - 1] == '-'))
+			return true;
+	}
+	return begins_with(name, "Signature", sizeof("Signature")) ||
+		ends_with(name, "-Signature") || is_under_prefix(name, prefixes);
+}
+
 /*
  * Length of the valid UTF-8 character at the start of some bytes, of which
  * there is at least one, or NOT_UTF8, or INCOMPLETE.

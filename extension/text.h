@@ -52,4 +52,17 @@ extern bool wh_text_header_name_is_valid(const char *name);
  */
 extern bool wh_text_header_value_is_valid(const char *value);
 
+/* Limits of the headers of an endpoint's own */
+#define WH_HEADER_NAME_MAX 64
+#define WH_HEADER_VALUE_MAX 4096
+#define WH_HEADERS_MAX 16
+#define WH_HEADERS_SIZE_MAX 8192	/* names and values together */
+
+/*
+ * Is it the name of a header that an endpoint may not set: one of the
+ * connection (RFC 9110, 7.6.1), of the framing, a signature, or one that we
+ * make?  prefixes is the list in webhook.header_prefix.
+ */
+extern bool wh_text_header_is_reserved(const char *name, const char *prefixes);
+
 #endif

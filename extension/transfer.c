@@ -148,11 +148,21 @@ wh_transfer_create(HttpClient *client)
 	return transfer;
 }
 
+/* They may hold secrets: wiped before the memory goes back. */
+static void
+free_headers(Transfer *transfer)
+{
+	for (struct curl_slist *line = transfer->headers; line; line = line->next)
+		explicit_bzero(line->data, strlen(line->data));
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
+}
+
 void
 wh_transfer_destroy(Transfer *transfer)
 {
 	curl_easy_cleanup(transfer->easy);
-	curl_slist_free_all(transfer->headers);
+	free_headers(transfer);
 	free(transfer->body_bytes);
 	free(transfer);
 }
@@ -163,7 +173,7 @@ set_headers(Transfer *transfer, const char *lines)
 {
 	static const char *const removed[] = {"Expect:", "Accept:"};
 	struct curl_slist *list = NULL;
-	char		line[1200];
+	char		line[WH_HTTP_LINE_SIZE];
 
 	for (size_t i = 0; i < sizeof(removed) / sizeof(removed[0]); i++)
 	{
@@ -189,6 +199,7 @@ set_headers(Transfer *transfer, const char *lines)
 		list = longer;
 		lines = end + 2;
 	}
+	explicit_bzero(line, sizeof(line));
 	transfer->headers = list;
 	return *lines == '\0';
 }
@@ -217,8 +228,7 @@ wh_transfer_prepare(Transfer *transfer, const HttpRequest *request)
 void
 wh_transfer_clear(Transfer *transfer)
 {
-	curl_slist_free_all(transfer->headers);
-	transfer->headers = NULL;
+	free_headers(transfer);
 }
 
 static HttpErrorClass

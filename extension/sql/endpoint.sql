@@ -155,6 +155,7 @@ begin
     elsif tg_op = 'DELETE' then
         perform webhook._cancel_waiting(old.id, 'the endpoint was deleted');
         delete from webhook.endpoint_secret where endpoint_id = old.id;
+        delete from webhook.endpoint_header where endpoint_id = old.id;
     elsif new.status = 'disabled' and old.status <> 'disabled' then
         perform webhook._cancel_waiting(new.id, 'the endpoint was disabled');
     end if;
@@ -236,7 +237,7 @@ end;
 comment on function webhook.set_organization(text, text) is 'Record an organization, or rename the one with this id. Arguments: id and name, not null (23502)';
 
 create function webhook._note_imported_secret(secret text) returns void
-language plpgsql stable set search_path to pg_catalog, pg_temp
+language plpgsql stable set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan
 as $$
 begin
     if not webhook._is_standard_secret(secret) then
@@ -251,10 +252,11 @@ create function webhook.create_endpoint(
     organization_id text, url text, events text[] default '{*}', description text default null,
     name text default null, out endpoint_id bigint, inout secret text default null,
     retry_schedule interval[] default null, timeout interval default null,
-    max_in_flight int default null, rate_limit numeric default null)
+    max_in_flight int default null, rate_limit numeric default null, headers json default null)
 returns record
-language plpgsql security definer set search_path to pg_catalog, pg_temp
+language plpgsql security definer set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan
 -- definer: returns the secret once, which its caller cannot read from the table
+-- generic plans: others hold the secret, and plans can be logged
 as $$
 begin
     if create_endpoint.secret is not null and length(create_endpoint.secret) < 16 then
@@ -272,6 +274,9 @@ begin
          where e.organization_id = create_endpoint.organization_id and e.name = create_endpoint.name
         returning e.id into endpoint_id;
         if found then
+            if create_endpoint.headers is not null then
+                perform webhook._set_headers(endpoint_id, create_endpoint.headers);
+            end if;
             if create_endpoint.secret is not null then
                 raise notice 'the secret of an endpoint that exists was not changed'
                     using hint = format('Run: select webhook.rotate_secret(%s, secret => ...)', endpoint_id);
@@ -287,6 +292,9 @@ begin
             create_endpoint.retry_schedule, create_endpoint.timeout,
             create_endpoint.max_in_flight, create_endpoint.rate_limit)
     returning id into endpoint_id;
+    if create_endpoint.headers is not null then
+        perform webhook._set_headers(endpoint_id, create_endpoint.headers);
+    end if;
     if create_endpoint.secret is not null then
         update webhook.endpoint_secret s set secret = create_endpoint.secret
          where s.endpoint_id = create_endpoint.endpoint_id;
@@ -296,8 +304,8 @@ begin
      where s.endpoint_id = create_endpoint.endpoint_id and s.expires_at is null;
 end
 $$;
-comment on function webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval, int, numeric) is
-    'Create an endpoint; returns its id and its secret, which is made unless given (16 characters or more). With a name that exists in the organization: updates that endpoint, same id, secret NULL. Errors: 22023, unknown organization 23503';
+comment on function webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval, int, numeric, json) is
+    'Create an endpoint; returns its id and its secret, which is made unless given (16 characters or more). headers: an object of names and values. With a name that exists in the organization: updates that endpoint, same id, secret NULL, its headers stay unless given. Errors: 22023, unknown organization 23503';
 
 create function webhook.secret(endpoint_id bigint) returns text
 language sql stable strict security definer set search_path to pg_catalog, pg_temp
@@ -310,8 +318,9 @@ comment on function webhook.secret(bigint) is 'The newest signing secret of an e
 
 create function webhook.rotate_secret(endpoint_id bigint, overlap interval default '24 hours', secret text default null)
 returns text
-language plpgsql security definer set search_path to pg_catalog, pg_temp
+language plpgsql security definer set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan
 -- definer: secrets are written through this function only
+-- generic plans: others hold the secret, and plans can be logged
 as $$
 declare
     fresh text := coalesce(rotate_secret.secret, webhook._make_secret());

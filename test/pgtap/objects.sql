@@ -30,6 +30,7 @@ insert into expected_column values
                  ' retry_schedule interval[], timeout interval,'
                  ' created_at timestamp with time zone,'
                  ' max_in_flight integer, rate_limit numeric'),
+    ('endpoint_header', 'endpoint_id bigint, name text, value text'),
     ('event', 'id uuid, event_type text, organization_id text, payload json,'
               ' created_at timestamp with time zone'),
     ('delivery', 'event_id uuid, endpoint_id bigint, organization_id text,'

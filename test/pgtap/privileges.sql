@@ -69,8 +69,8 @@ select is_empty(
         from pg_attribute
         join pg_class c on c.oid = attrelid,
              aclexplode(attacl) as acl
-       where relnamespace = 'webhook'::regnamespace$$,
-    'nobody has a privilege on a column');
+       where relnamespace = 'webhook'::regnamespace and acl.grantee = 0$$,
+    'nor on a column');
 select is_empty(
     $$select signature
         from function, aclexplode(coalesce(proacl, acldefault('f', proowner))) as acl
@@ -164,6 +164,10 @@ insert into statement values
     ('manage', 'reset statistics', $$select webhook.stat_reset()$$),
     ('manage', 'read a secret', $$select webhook.secret($1)$$),
     ('manage', 'rotate a secret', $$select webhook.rotate_secret($1)$$),
+    ('observe', 'read names of headers', $$select endpoint_id, name from webhook.endpoint_header$$),
+    ('manage', 'write a header',
+     $$insert into webhook.endpoint_header values ($1, 'Authorization', 'Bearer abc')$$),
+    ('own', 'read values of headers', $$select value from webhook.endpoint_header$$),
     ('manage', 'set an organization', $$select webhook.set_organization('org_2', 'Two')$$),
     ('manage', 'rename an organization',
      $$update webhook.organization set name = 'Other' where id = 'org_abc123'$$),
@@ -255,6 +259,17 @@ select is_empty(
          and has_table_privilege('regress_webhook_' || l.name, c.oid,
                                  'select, insert, update, delete, truncate')$$,
     'partitions are granted to nobody');
+
+-- Of a table with secrets some may see some columns.
+select bag_eq(
+    $$select distinct attrelid::regclass::text, attname::text, acl.privilege_type
+        from pg_attribute
+        join pg_class c on c.oid = attrelid,
+             aclexplode(attacl) as acl
+       where relnamespace = 'webhook'::regnamespace$$,
+    $$values ('webhook.endpoint_header', 'endpoint_id', 'SELECT'),
+             ('webhook.endpoint_header', 'name', 'SELECT')$$,
+    'privileges on columns');
 
 -- Nobody may pass a privilege on.
 select is_empty(

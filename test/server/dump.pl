@@ -8,7 +8,8 @@ use Webhook;
 
 my $t = Webhook->new('dump', 'max_worker_processes = 32');
 my $node = $t->node;
-my @tables = qw(event attempt queue endpoint endpoint_secret organization event_type);
+my @tables = qw(event attempt queue endpoint endpoint_secret endpoint_header
+	organization event_type);
 
 # Of every table of the extension, how many rows it has and what they say.
 sub contents
@@ -44,7 +45,8 @@ $t->sql("insert into webhook.event_type (name, description, example)
 	select webhook.watch('review', 'review.completed', 'new.organization_id',
 		'update of status', 'new.status = ' || quote_literal('completed'))", 'shop');
 my $open = $t->endpoint('/ok/open', database => 'shop',
-	events => "'{deploy.finished,review.*}'");
+	events => "'{deploy.finished,review.*}'",
+	headers => q('{"Authorization": "Bearer abc"}'));
 my $paused = $t->endpoint('/ok/paused', database => 'shop', name => "'later'",
 	events => "'{deploy.*}'");
 $t->sql("update webhook.endpoint set status = 'paused' where id = $paused", 'shop');

@@ -235,6 +235,36 @@ header_values(void)
 	check(valid == 95 + 1, "value: 95 printable characters and tab");
 }
 
+static void
+reserved_headers(void)
+{
+	static const char *const reserved[] = {
+		"Host", "hOST", "Connection", "Keep-Alive", "TE", "Trailer",
+		"Transfer-Encoding", "Upgrade", "HTTP2-Settings", "Proxy-Connection",
+		"Proxy-Authorization", "Content-Length", "content-type",
+		"Content-Encoding", "Content-Anything", "User-Agent", "Expect",
+		"Accept-Encoding", "Signature", "Signature-Input",
+		"X-Hub-Signature", "webhook-id", "Webhook-Signature", "webhook-",
+		"X-Jasper", "x-jasper-event", "X-Jasper-Anything", "X-Revio-Event"
+	};
+	static const char *const free[] = {
+		"Authorization", "X-Api-Key", "Cookie", "Accept", "Date", "T", "TEA",
+		"Hosts", "X-Host", "Content", "Webhook", "X-Webhook-Id", "X-Jasperson",
+		"X-Jas", "X", "Proxy", "Signatures", "X-Revio2", "Signature-Key"
+	};
+
+	for (size_t i = 0; i < lengthof(reserved); i++)
+		check(wh_text_header_is_reserved(reserved[i], "X-Jasper, X-Revio"),
+			  "reserved: %s", reserved[i]);
+	for (size_t i = 0; i < lengthof(free); i++)
+		check(!wh_text_header_is_reserved(free[i], "X-Jasper, X-Revio"),
+			  "not reserved: %s", free[i]);
+	check(!wh_text_header_is_reserved("X-Jasper-Event", ""),
+		  "not reserved: without a prefix");
+	check(wh_text_header_is_reserved("X-A-Event", " ,, X-B ,X-A"),
+		  "reserved: the prefixes are a list");
+}
+
 int
 main(void)
 {
@@ -245,6 +275,7 @@ main(void)
 	utf8_texts();
 	header_names();
 	header_values();
+	reserved_headers();
 	printf("1..%d\n", tests);
 	return failures > 0;
 }
