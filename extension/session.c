@@ -100,9 +100,11 @@ wh_session_commit(bool is_durable)
 {
 	SPI_finish();
 	PopActiveSnapshot();
+
+	/* From PGC_S_OVERRIDE it would become the default, local or not. */
 	if (is_durable)
 		(void) set_config_option("synchronous_commit", "on", PGC_SUSET,
-								 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
 	CommitTransactionCommand();
 	finish();
