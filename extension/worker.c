@@ -23,6 +23,7 @@
 #include "compat.h"
 #include "ready.h"
 #include "record.h"
+#include "results.h"
 #include "send.h"
 #include "session.h"
 #include "settings.h"
@@ -42,9 +43,6 @@ typedef struct Worker
 	int			total;			/* workers that share the endpoints */
 	MemoryContext turn_context;
 	WaitEventSet *waits;
-	Delivery   *finished;		/* results that are not recorded yet */
-	int			finished_count;
-	TimestampTz finished_since; /* of the oldest of these */
 	TimestampTz taken_at;
 	TimestampTz resume_at;		/* after a failure: nothing before */
 	TimestampTz safety_at;
@@ -139,7 +137,7 @@ static void
 take_and_send(void)
 {
 	int			places = wh_max_in_flight - wh_send_in_flight() -
-	worker.finished_count;
+	wh_results_count();
 	bool		is_backlog = wh_take_has_more() && wh_take_freed() > 0;
 	bool		had_news = has_news();
 
@@ -155,58 +153,6 @@ take_and_send(void)
 	worker.has_news = false;
 	wh_send(wh_take(places, had_news));
 	worker.taken_at = GetCurrentTimestamp();
-}
-
-static void
-collect_results(void)
-{
-	Delivery   *delivery;
-
-	wh_send_run();
-	while ((delivery = wh_send_next_finished()) != NULL)
-	{
-		if (worker.finished == NULL)
-			worker.finished_since = GetCurrentTimestamp();
-		delivery->next = worker.finished;
-		worker.finished = delivery;
-		worker.finished_count++;
-	}
-}
-
-static void
-release_finished(void)
-{
-	DatabaseSlot *database = wh_slot_database();
-
-	while (worker.finished)
-	{
-		Delivery   *delivery = worker.finished;
-		bool		is_success = delivery->result->error_class == HTTP_OK;
-
-		worker.finished = delivery->next;
-		wh_stats_note(&database->stats, delivery);
-		wh_send_release(delivery);
-		delivery->endpoint->in_flight--;
-		wh_roster_note_result(delivery->endpoint, is_success);
-		delivery->endpoint->in_flight++;
-		wh_take_release(delivery);
-	}
-	worker.finished_count = 0;
-}
-
-/* Write down every finished attempt of this turn. */
-static void
-record(void)
-{
-	Delivery  **deliveries = palloc(worker.finished_count * sizeof(Delivery *));
-	int			count = 0;
-
-	for (Delivery *d = worker.finished; d; d = d->next)
-		deliveries[count++] = d;
-	wh_session_begin("recording attempts");
-	wh_record_attempts(deliveries, count);
-	wh_session_commit(false);
-	release_finished();
 }
 
 /*
@@ -243,10 +189,10 @@ turn(void)
 	notice_changes();
 	look_for_missed_commits();
 	take_and_send();
-	collect_results();
-	if (worker.finished &&
-		is_worth_while(worker.finished_count, worker.finished_since))
-		record();
+	wh_results_collect();
+	if (wh_results_count() > 0 &&
+		is_worth_while(wh_results_count(), wh_results_since()))
+		wh_results_record();
 	maintain();
 	pg_atomic_write_u32(&wh_slot_mine()->in_flight, wh_send_in_flight());
 }
@@ -286,7 +232,7 @@ turn_safely(void)
 	MemoryContextSwitchTo(worker.turn_context);
 	if (GetCurrentTimestamp() < worker.resume_at)
 	{
-		collect_results();
+		wh_results_collect();
 		return;
 	}
 	PG_TRY();
@@ -314,7 +260,7 @@ time_to_sleep(void)
 		work = milliseconds_until(worker.resume_at);
 	else
 	{
-		if (worker.finished)
+		if (wh_results_count() > 0)
 			work = 1;
 		if (may_take())
 		{
@@ -353,12 +299,12 @@ leave(int code, Datum arg)
 	int			count = wh_send_list(&deliveries);
 
 	if (!worker.is_ready || wh_ready_is_gone() ||
-		(count == 0 && worker.finished == NULL))
+		(count == 0 && wh_results_count() == 0))
 		return;
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(worker.turn_context);
-	if (worker.finished)
-		record();
+	if (wh_results_count() > 0)
+		wh_results_record();
 	wh_record_give_back(deliveries, count);
 }
 
@@ -389,7 +335,7 @@ webhook_worker_main(Datum arg)
 	{
 		turn_safely();
 		if (pg_atomic_read_u32(&wh_slot_mine()->should_drain) != 0 &&
-			wh_send_in_flight() == 0 && worker.finished == NULL)
+			wh_send_in_flight() == 0 && wh_results_count() == 0)
 			proc_exit(0);
 		sleep_until_something_happens();
 	}

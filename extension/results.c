@@ -1,0 +1,77 @@
+/*
+ * results.c
+ *		Finished attempts in hand: collected each turn, recorded together.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "record.h"
+#include "results.h"
+#include "send.h"
+#include "session.h"
+#include "slot.h"
+#include "stats.h"
+#include "take.h"
+
+static Delivery *finished;
+static int	finished_count;
+static TimestampTz finished_since;	/* of the oldest */
+
+void
+wh_results_collect(void)
+{
+	Delivery   *delivery;
+
+	wh_send_run();
+	while ((delivery = wh_send_next_finished()) != NULL)
+	{
+		if (finished == NULL)
+			finished_since = GetCurrentTimestamp();
+		delivery->next = finished;
+		finished = delivery;
+		finished_count++;
+	}
+}
+
+int
+wh_results_count(void)
+{
+	return finished_count;
+}
+
+TimestampTz
+wh_results_since(void)
+{
+	return finished_since;
+}
+
+/* Let go of a delivery and free its place, as its result makes it. */
+static void
+release(Delivery *delivery)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+	bool		is_success = delivery->result->error_class == HTTP_OK;
+
+	wh_stats_note(&wh_slot_database()->stats, delivery);
+	wh_send_release(delivery);
+	wh_take_release(delivery);
+	wh_roster_note_result(endpoint, is_success);
+}
+
+void
+wh_results_record(void)
+{
+	Delivery  **deliveries = palloc(finished_count * sizeof(Delivery *));
+	int			count = 0;
+
+	for (Delivery *d = finished; d; d = d->next)
+		deliveries[count++] = d;
+	wh_session_begin("recording attempts");
+	wh_record_attempts(deliveries, count);
+	wh_session_commit(false);
+	for (int i = 0; i < count; i++)
+		release(deliveries[i]);
+	finished = NULL;
+	finished_count = 0;
+}

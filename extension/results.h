@@ -1,0 +1,25 @@
+/*
+ * results.h
+ *		Finished attempts in hand: collected each turn, recorded together.
+ *
+ * Between the wire and the log they exist in this process only.
+ */
+#ifndef WH_RESULTS_H
+#define WH_RESULTS_H
+
+#include "datatype/timestamp.h"
+
+/* Let the wire move, and collect what has ended. */
+extern void wh_results_collect(void);
+
+/* How many wait to be recorded, and since when the oldest of them does. */
+extern int	wh_results_count(void);
+extern TimestampTz wh_results_since(void);
+
+/*
+ * Record them all in one transaction and let go of them.  After an error they
+ * are still in hand.
+ */
+extern void wh_results_record(void);
+
+#endif							/* WH_RESULTS_H */
