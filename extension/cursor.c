@@ -10,6 +10,7 @@
 #include "catalog/pg_type_d.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 #include "utils/xid8.h"
@@ -91,11 +92,6 @@ static Statement widen_cursor = {
 	SPI_OK_UPDATE, 3, {INT4OID, INT8OID, INT8OID}
 };
 
-static Statement unpack_snapshot = {
-	"select pg_snapshot_xmax($1), array(select pg_snapshot_xip($1))",
-	SPI_OK_SELECT, 1, {PG_SNAPSHOTOID}
-};
-
 static Statement list_endpoints = {
 	"select id from webhook.endpoint"
 	" where (1::bigint << (id & 63)::int) & $1 <> 0 order by id",
@@ -136,17 +132,29 @@ wh_queue_check_identity(void)
 	return DatumGetBool(wh_statement_column(0, 1, &is_null));
 }
 
+/*
+ * Read from the text form of a pg_snapshot, xmin:xmax:xip,xip,..., which is
+ * documented: this happens at each look, and a statement would double its cost.
+ */
 void
 wh_queue_unpack_cursor(Cursor *cursor)
 {
-	bool		is_null;
+	char	   *rest;
+	Datum	   *running;
+	int			count = 0;
 
 	cursor->low_xmax = 0;
+	cursor->low_xip_count = 0;
 	if (cursor->low == 0)
 		return;
-	wh_statement_run(&unpack_snapshot, &cursor->low, NULL, true);
-	cursor->low_xmax = DatumGetUInt64(wh_statement_column(0, 1, &is_null));
-	cursor->low_xip = wh_statement_column(0, 2, &is_null);
+	rest = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, cursor->low));
+	running = palloc((strlen(rest) / 2 + 1) * sizeof(Datum));
+	(void) strtoull(rest, &rest, 10);
+	cursor->low_xmax = strtoull(rest + 1, &rest, 10);
+	while (rest[0] != '\0' && rest[1] != '\0')
+		running[count++] = UInt64GetDatum(strtoull(rest + 1, &rest, 10));
+	cursor->low_xip = wh_statement_array(running, NULL, count, XID8OID);
+	cursor->low_xip_count = count;
 }
 
 static void

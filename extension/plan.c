@@ -243,6 +243,13 @@ add_to_list(Delivery **list, Delivery *delivery, bool is_ours)
 	*list = delivery;
 }
 
+bool
+wh_plan_has_rows(const TakePlan *plan)
+{
+	return plan->row_count > 0 || plan->sending_count > 0 ||
+		plan->gone_count > 0;
+}
+
 Delivery *
 wh_plan_carry_out(TakePlan *plan)
 {

@@ -42,6 +42,9 @@ extern int	wh_plan_new_rows(TakePlan *plan, const NewRow *rows, int count);
 /* Places left at the endpoints that new events were started for lately. */
 extern int	wh_plan_served_places(void);
 
+/* Whether carrying it out would write anything. */
+extern bool wh_plan_has_rows(const TakePlan *plan);
+
 /* Write the plan down and make the list of what may be sent. */
 extern Delivery *wh_plan_carry_out(TakePlan *plan);
 

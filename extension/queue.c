@@ -12,6 +12,7 @@
 #include "catalog/pg_type_d.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -22,42 +23,56 @@
 #include "statement.h"
 
 /*
- * Two index ranges joined by union all, with parameters: an empty look is a
- * few index descents.  The first covers transactions that were running when
- * the window's low snapshot was made, the second those that began later.
+ * New events are in two index ranges, so that an empty look is a few index
+ * descents: transactions that were running when the window's low snapshot was
+ * made, and those that began later.
  */
+#define NEW_COLUMNS \
+	" e.xid, e.id, e.created_at, e.event_type, e.organization_id," \
+	" e.payload, e.is_test"
+
+#define NEW_IN_WINDOW \
+	" and ($6 < 9223372036854775807 or (e.xid, e.id) <> ($4, $5))" \
+	" and ($7 is null or pg_visible_in_snapshot(e.xid, $7))" \
+	" order by e.xid, e.id limit $9"
+
+#define NEW_OF_RUNNING \
+	"select e.* from unnest($3) as running(xid)" \
+	" cross join lateral (" \
+	"  select" NEW_COLUMNS " from webhook.event e" \
+	"  where e.origin = $1 and e.xid = running.xid" \
+	"   and (e.xid, e.id) >= ($4, $5)" NEW_IN_WINDOW ") e" \
+	" where running.xid >= $4"
+
+#define NEW_OF_LATER \
+	"select" NEW_COLUMNS " from webhook.event e" \
+	" where e.origin = $1 and (e.xid, e.id) >= ($2, $11)" NEW_IN_WINDOW
+
+#define NEW_FOR_ENDPOINTS \
+	" select p.xid, p.id, p.created_at, p.event_type, p.payload," \
+	"  t.id, t.revision, t.status = 'paused'" \
+	" from piece p left join lateral (" \
+	"  select t.id, t.revision, t.status from webhook.endpoint t" \
+	"  where t.organization_id = p.organization_id and not p.is_test" \
+	"   and t.status <> 'disabled' and t.created_at <= p.created_at" \
+	"   and ((1::bigint << (t.id & 63)::int) & $8) <> 0" \
+	"   and webhook._subscribes(t.events, p.event_type)" \
+	"   and ((p.xid, p.id) <> ($4, $5) or t.id > $6)" \
+	"  order by t.id limit $10) t on true" \
+	" order by p.xid, p.id, t.id limit $10"
+
 static Statement read_new = {
 	"with piece as materialized ("
-	" select * from ("
-	"  select e.* from unnest($3) as running(xid)"
-	"   cross join lateral ("
-	"    select e.xid, e.id, e.created_at, e.event_type, e.organization_id,"
-	"     e.payload, e.is_test from webhook.event e"
-	"    where e.origin = $1 and e.xid = running.xid"
-	"     and (e.xid, e.id) >= ($4, $5)"
-	"     and ($6 < 9223372036854775807 or (e.xid, e.id) <> ($4, $5))"
-	"     and ($7 is null or pg_visible_in_snapshot(e.xid, $7))"
-	"    order by e.xid, e.id limit $9) e"
-	"   where running.xid >= $4"
-	"  union all"
-	"  (select e.xid, e.id, e.created_at, e.event_type, e.organization_id,"
-	"    e.payload, e.is_test from webhook.event e"
-	"   where e.origin = $1 and (e.xid, e.id) >= ($2, $11)"
-	"    and ($6 < 9223372036854775807 or (e.xid, e.id) <> ($4, $5))"
-	"    and ($7 is null or pg_visible_in_snapshot(e.xid, $7))"
-	"   order by e.xid, e.id limit $9)"
-	" ) e order by e.xid, e.id limit $9)"
-	" select p.xid, p.id, p.created_at, p.event_type, p.payload,"
-	"  t.id, t.revision, t.status = 'paused'"
-	" from piece p left join lateral ("
-	"  select t.id, t.revision, t.status from webhook.endpoint t"
-	"  where t.organization_id = p.organization_id and not p.is_test"
-	"   and t.status <> 'disabled' and t.created_at <= p.created_at"
-	"   and ((1::bigint << (t.id & 63)::int) & $8) <> 0"
-	"   and webhook._subscribes(t.events, p.event_type)"
-	"   and ((p.xid, p.id) <> ($4, $5) or t.id > $6)"
-	"  order by t.id limit $10) t on true"
-	" order by p.xid, p.id, t.id limit $10",
+	" select * from (" NEW_OF_RUNNING " union all (" NEW_OF_LATER ")) e"
+	" order by e.xid, e.id limit $9)" NEW_FOR_ENDPOINTS,
+	SPI_OK_SELECT, 11,
+	{INT4OID, XID8OID, XID8ARRAYOID, XID8OID, UUIDOID, INT8OID,
+	PG_SNAPSHOTOID, INT8OID, INT8OID, INT8OID, UUIDOID}
+};
+
+/* The same when none was running: half the plan to set up. */
+static Statement read_new_later = {
+	"with piece as materialized (" NEW_OF_LATER ")" NEW_FOR_ENDPOINTS,
 	SPI_OK_SELECT, 11,
 	{INT4OID, XID8OID, XID8ARRAYOID, XID8OID, UUIDOID, INT8OID,
 	PG_SNAPSHOTOID, INT8OID, INT8OID, INT8OID, UUIDOID}
@@ -113,10 +128,6 @@ static Statement drop_rows = {
 	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
 };
 
-static Statement current_snapshot = {
-	"select pg_current_snapshot()", SPI_OK_SELECT, 0, {0}
-};
-
 int
 wh_queue_read_new(const Cursor *cursor, int event_limit, int row_limit,
 				  NewRow **rows)
@@ -141,7 +152,8 @@ wh_queue_read_new(const Cursor *cursor, int event_limit, int row_limit,
 	values[8] = Int64GetDatum(event_limit);
 	values[9] = Int64GetDatum(row_limit);
 	values[10] = is_beyond ? values[4] : UUIDPGetDatum(&zero);
-	count = wh_statement_run(&read_new, values, nulls, true);
+	count = wh_statement_run(cursor->low_xip_count > 0 ? &read_new :
+							 &read_new_later, values, nulls, true);
 
 	*rows = SPI_palloc(Max(count, 1) * sizeof(NewRow));
 	for (uint64 i = 0; i < count; i++)
@@ -315,8 +327,5 @@ wh_queue_drop(const DueRow *rows, int count)
 Datum
 wh_queue_snapshot(void)
 {
-	bool		is_null;
-
-	wh_statement_run(&current_snapshot, NULL, NULL, true);
-	return wh_statement_column(0, 1, &is_null);
+	return DirectFunctionCall1(pg_current_snapshot, (Datum) 0);
 }

@@ -20,9 +20,11 @@ typedef struct Cursor
 	Datum		high;			/* pg_snapshot, or 0: no window is open */
 	uint64		low_xmax;		/* 0 when low is 0 */
 	Datum		low_xip;		/* xid8[] */
+	int			low_xip_count;
 	uint64		position_xid;	/* last event taken in the window */
 	pg_uuid_t	position_id;
 	int64		position_endpoint_id;	/* of that event; max: all of them */
+	bool		is_unsaved;		/* its row lags behind, past events for nobody */
 	MemoryContext context;		/* holds the Datums */
 } Cursor;
 

@@ -149,7 +149,7 @@ plan_look_ahead(TimestampTz began, bool has_found_idle)
 	is_looking_ahead = false;
 }
 
-/* Move a copy of the cursor over the rows of a piece; true: save it. */
+/* Move a copy of the cursor over the rows of a piece; true: past some. */
 static bool
 advance(Cursor *cursor, const NewRow *rows, int count, int event_count,
 		int event_limit)
@@ -175,7 +175,7 @@ advance(Cursor *cursor, const NewRow *rows, int count, int event_count,
 	return true;
 }
 
-/* Read one piece behind the cursor and plan its rows; true: save cursor. */
+/* Read one piece behind the cursor and plan its rows; true: there were some. */
 static bool
 take_news(TakePlan *plan, Cursor *cursor)
 {
@@ -184,7 +184,7 @@ take_news(TakePlan *plan, Cursor *cursor)
 	int			count;
 	int			events;
 	bool		is_full;
-	bool		must_save;
+	bool		has_moved;
 
 	if (cursor->position_xid == 0 && !wh_outbox_is_current())
 	{
@@ -207,11 +207,11 @@ take_news(TakePlan *plan, Cursor *cursor)
 	freed = 0;
 	if (cursor->high == 0)
 		cursor->high = wh_queue_snapshot(); /* the one that was read with */
-	must_save = advance(cursor, rows, count, events, limit);
+	has_moved = advance(cursor, rows, count, events, limit);
 
 	/* Once full, pieces stay small until the backlog has been read. */
 	was_full = has_window && (is_full || was_full);
-	return must_save;
+	return has_moved;
 }
 
 void
@@ -273,7 +273,10 @@ merge_cursors(void)
 	}
 	wh_session_begin("merging cursors");
 	for (int i = 0; i < cursor_count; i++)
+	{
 		wh_queue_save_cursor(&cursors[i]);
+		cursors[i].is_unsaved = false;
+	}
 	for (int i = 1; i < cursor_count; i++)
 	{
 		wh_queue_merge_cursors(&cursors[0], &cursors[i]);
@@ -305,18 +308,22 @@ wh_take(int places, bool may_have_news)
 	wh_plan_begin(&plan, places);
 	PG_TRY();
 	{
-		bool		must_save = false;
+		bool		has_rows;
 
 		wh_session_begin("taking events");
 		wh_plan_due(&plan);
 		if (may_have_news || has_window || target)
-			must_save = take_news(&plan, &cursor);
+			cursor.is_unsaved |= take_news(&plan, &cursor);
+		has_rows = wh_plan_has_rows(&plan);
 		list = wh_plan_carry_out(&plan);
-		if (must_save)
+		has_taken |= cursor.is_unsaved;
+		if (has_rows && cursor.is_unsaved)
+		{
 			wh_queue_save_cursor(&cursor);
+			cursor.is_unsaved = false;
+		}
 		*(Cursor *) &advanced = copy_cursor(&cursor);
 		wh_session_commit(list != NULL);	/* durable before it is sent */
-		has_taken |= must_save;
 	}
 	PG_CATCH();
 	{
@@ -338,6 +345,31 @@ wh_take(int places, bool may_have_news)
 	if (target)
 		merge_cursors();
 	return list;
+}
+
+bool
+wh_take_is_unsaved(void)
+{
+	for (int i = 0; i < cursor_count; i++)
+	{
+		if (cursors[i].is_unsaved)
+			return true;
+	}
+	return false;
+}
+
+void
+wh_take_save(void)
+{
+	wh_session_begin("saving cursors");
+	for (int i = 0; i < cursor_count; i++)
+	{
+		if (cursors[i].is_unsaved)
+			wh_queue_save_cursor(&cursors[i]);
+	}
+	wh_session_commit(false);
+	for (int i = 0; i < cursor_count; i++)
+		cursors[i].is_unsaved = false;
 }
 
 bool

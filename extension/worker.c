@@ -34,6 +34,7 @@
 #define WAITING_MS 20			/* between looks past full endpoints */
 #define FAILURE_MS 1000			/* pause after a failed transaction */
 #define SAFETY_MS 5000			/* look for commits that woke nobody */
+#define SAVE_MS 200				/* how far a cursor's row may lag behind */
 #define MAINTENANCE_MS (10 * 60 * 1000)
 #define COMPLAINT_MS 60000		/* log the same trouble once a minute */
 
@@ -46,6 +47,7 @@ typedef struct Worker
 	TimestampTz taken_at;
 	TimestampTz resume_at;		/* after a failure: nothing before */
 	TimestampTz safety_at;
+	TimestampTz save_at;		/* an unsaved cursor; 0: there is none */
 	TimestampTz maintenance_at;
 	TimestampTz complaint_at;
 	uint64		config_generation;
@@ -183,6 +185,23 @@ look_for_missed_commits(void)
 		worker.has_news = true;
 }
 
+/* Events that nobody receives cost a commit now and then, not each time. */
+static void
+save_cursors(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!wh_take_is_unsaved())
+		worker.save_at = 0;
+	else if (worker.save_at == 0)
+		worker.save_at = TimestampTzPlusMilliseconds(now, SAVE_MS);
+	else if (now >= worker.save_at)
+	{
+		wh_take_save();
+		worker.save_at = 0;
+	}
+}
+
 static void
 turn(void)
 {
@@ -193,6 +212,7 @@ turn(void)
 	if (wh_results_count() > 0 &&
 		is_worth_while(wh_results_count(), wh_results_since()))
 		wh_results_record();
+	save_cursors();
 	maintain();
 	pg_atomic_write_u32(&wh_slot_mine()->in_flight, wh_send_in_flight());
 }
@@ -262,6 +282,8 @@ time_to_sleep(void)
 	{
 		if (wh_results_count() > 0)
 			work = 1;
+		if (worker.save_at)
+			work = Min(work, milliseconds_until(worker.save_at));
 		if (may_take())
 		{
 			bool		has_places = wh_send_in_flight() < wh_max_in_flight;
