@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type_d.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
@@ -17,6 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
+#include "compat.h"
 #include "guard.h"
 #include "http.h"
 #include "outbox.h"
@@ -115,7 +117,7 @@ webhook_make_secret(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate a random secret")));
-	length = pg_b64_encode((const char *) bytes, sizeof(bytes), secret + 6,
+	length = pg_b64_encode(WH_BASE64_SOURCE(bytes), sizeof(bytes), secret + 6,
 						   sizeof(secret) - 6);
 	result = cstring_to_text_with_len(secret, 6 + length);
 	explicit_bzero(bytes, sizeof(bytes));
@@ -220,7 +222,8 @@ put_worker(ReturnSetInfo *result, const WorkerSlot *slot, int index)
 		[WORKER_NONE] = "none", [WORKER_STARTING] = "starting",
 		[WORKER_RUNNING] = "running", [WORKER_DRAINING] = "draining",
 		[WORKER_OFF] = "off", [WORKER_COPY] = "copy",
-		[WORKER_VERSION] = "version", [WORKER_FAILING] = "failing",
+		[WORKER_VERSION] = "version", [WORKER_READ_ONLY] = "read-only",
+		[WORKER_FAILING] = "failing",
 	};
 	Datum		values[8];
 	bool		nulls[8] = {false};
@@ -249,14 +252,18 @@ webhook_workers(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (wh_shared == NULL)
 		return (Datum) 0;
-	copy = palloc(sizeof(WorkerSlot) * WH_MAX_WORKERS);
+	copy = palloc0(sizeof(WorkerSlot) * WH_MAX_WORKERS);
 	LWLockAcquire(wh_shared->lock, LW_SHARED);
 	database = wh_shared_find(MyDatabaseId);
 	if (database)
 		memcpy(copy, database->workers, sizeof(WorkerSlot) * WH_MAX_WORKERS);
 	LWLockRelease(wh_shared->lock);
-	for (int i = 0; database && i < WH_MAX_WORKERS; i++)
+	for (int i = 0; i < WH_MAX_WORKERS; i++)
 	{
+		if (wh_shared->launcher_procno < 0 && !RecoveryInProgress())
+			strlcpy(copy[i].last_error,
+					"the launcher is not running: raise max_worker_processes",
+					sizeof(copy[i].last_error));
 		if (i < wh_workers || copy[i].pid != 0)
 			put_worker(result, &copy[i], i);
 	}

@@ -168,6 +168,15 @@ wait_for_leave(DatabaseSlot *slot)
 	}
 }
 
+/* The database is gone: nobody is to start workers in vain. */
+static void
+give_up(DatabaseSlot *slot)
+{
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	slot->is_wanted = false;
+	LWLockRelease(wh_shared->lock);
+}
+
 static DatabaseSlot *
 find_slot(const char *name)
 {
@@ -224,7 +233,7 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 			wh_commit_announce_database();
 	}
 	else if (commits_prepared(statement))
-		wh_commit_announce_events();
+		wh_commit_announce_prepared();
 	if (slot == NULL)
 	{
 		run_utility(pstmt, query, is_read_only, context, params, environment,
@@ -237,6 +246,8 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 		wait_for_leave(slot);
 		run_utility(pstmt, query, is_read_only, context, params, environment,
 					receiver, completion);
+		if (IsA(statement, DropdbStmt))
+			give_up(slot);
 	}
 	PG_FINALLY();
 	{

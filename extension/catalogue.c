@@ -70,7 +70,7 @@ static char *
 look_up(const char *table, text *key, AttrNumber column)
 {
 	Relation	rel = wh_catalogue_open(table, AccessShareLock);
-	Oid			index = RelationGetPrimaryKeyIndex(rel);
+	Oid			index = WH_PRIMARY_KEY_INDEX(rel);
 	char	   *result = NULL;
 	ScanKeyData scankey;
 	SysScanDesc scan;

@@ -17,6 +17,7 @@
 
 static bool is_registered = false;
 static bool has_events = false;
+static bool has_prepared = false;
 static bool has_config = false;
 static bool has_due = false;
 static bool has_installation = false;
@@ -33,16 +34,38 @@ get_slot(void)
 	return slot;
 }
 
+/* Another session's events, if this database has the extension at all. */
+static void
+tell_of_prepared(void)
+{
+	DatabaseSlot *database;
+
+	if (wh_shared == NULL)
+		return;
+	LWLockAcquire(wh_shared->lock, LW_SHARED);
+	database = wh_shared_find(MyDatabaseId);
+	LWLockRelease(wh_shared->lock);
+	if (database)
+		wh_shared_announce(database);
+}
+
 static void
 tell_workers(void)
 {
-	DatabaseSlot *database = get_slot();
+	DatabaseSlot *database;
 
 	if (has_database)
 		wh_shared_want_scout();
+	if (has_prepared)
+		tell_of_prepared();
+	if (!has_events && !has_config && !has_due && !has_installation)
+		return;
+	database = get_slot();
 	if (database == NULL)
 		return;
-	if (has_installation)
+
+	/* Who emits here has the extension, whatever a scout could find. */
+	if (has_installation || (has_events && !database->is_wanted))
 		wh_shared_want(MyDatabaseId);
 	if (has_config)
 		pg_atomic_fetch_add_u64(&database->config_generation, 1);
@@ -60,13 +83,13 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (has_events || has_config || has_due ||
+			if (has_events || has_prepared || has_config || has_due ||
 				has_installation || has_database)
 				tell_workers();
 			/* fall through */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			has_events = has_config = has_due = false;
+			has_events = has_prepared = has_config = has_due = false;
 			has_installation = has_database = false;
 			break;
 		default:
@@ -89,6 +112,12 @@ void
 wh_commit_announce_events(void)
 {
 	set_flag(&has_events);
+}
+
+void
+wh_commit_announce_prepared(void)
+{
+	set_flag(&has_prepared);
 }
 
 void

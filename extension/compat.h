@@ -18,6 +18,11 @@
 #include "utils/acl.h"
 #include "utils/wait_event.h"
 
+/* Out of postgres.h since 16. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 #if PG_VERSION_NUM < 150000
 #error "webhook needs PostgreSQL 15 or later"
 #endif
@@ -43,6 +48,27 @@
 #else
 #define WH_CREATE_WAIT_EVENT_SET(context, size) \
 	CreateWaitEventSet(context, size)
+#endif
+
+/* Which kind of process this is became an enum in 17. */
+#if PG_VERSION_NUM >= 170000
+#define WH_IS_BACKGROUND_WORKER AmBackgroundWorkerProcess()
+#else
+#define WH_IS_BACKGROUND_WORKER IsBackgroundWorker
+#endif
+
+/* Primary keys may be deferrable, if asked for, from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define WH_PRIMARY_KEY_INDEX(rel) RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define WH_PRIMARY_KEY_INDEX(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
+/* Base64 is made of unsigned bytes from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define WH_BASE64_SOURCE(bytes) (bytes)
+#else
+#define WH_BASE64_SOURCE(bytes) ((const char *) (bytes))
 #endif
 
 /* Ownership checks became one function in 16. */

@@ -20,6 +20,7 @@
 #include "utils/uuid.h"
 
 #include "catalogue.h"
+#include "compat.h"
 #include "outbox.h"
 
 PG_FUNCTION_INFO_V1(webhook_emit_text);
@@ -218,7 +219,7 @@ webhook_config_changed(PG_FUNCTION_ARGS)
 Datum
 webhook_due_changed(PG_FUNCTION_ARGS)
 {
-	if (!IsBackgroundWorker)
+	if (!WH_IS_BACKGROUND_WORKER)
 		wh_commit_announce_due();
 	return PointerGetDatum(NULL);
 }

@@ -41,8 +41,10 @@
 #define RETRY_MS 1000
 #define IDLE_MS 60000
 #define START_TIMEOUT_MS 10000	/* then a start is taken for lost */
+#define COMPLAINT_MS 60000
 
 static TimestampTz scouted_at;
+static bool is_crowded;			/* the server has no place for a worker */
 
 static bool
 start_process(const char *function, const char *type,
@@ -85,6 +87,7 @@ start_worker(DatabaseSlot *database, int index, TimestampTz now)
 		slot->next_start = TimestampTzPlusMilliseconds(now, RETRY_MS);
 		strlcpy(slot->last_error, "no free background worker slot: raise max_worker_processes",
 				sizeof(slot->last_error));
+		is_crowded = true;
 		return false;
 	}
 	slot->state = WORKER_STARTING;
@@ -119,7 +122,8 @@ look_after_database(DatabaseSlot *database, TimestampTz now)
 
 	if (!OidIsValid(database->database) || !database->is_wanted)
 		return false;
-	if (database->holds > 0 || drain_other_layout(database))
+	if (database->holds > 0 || database->is_barred ||
+		drain_other_layout(database))
 		return true;
 	for (int i = 0; i < wh_workers; i++)
 	{
@@ -137,11 +141,9 @@ look_after_database(DatabaseSlot *database, TimestampTz now)
 	return !is_complete;
 }
 
-/* A database that the scout can connect to; prefers "postgres". */
-static Oid
-choose_scouting_ground(void)
+static void
+visit_databases(void (*visit) (Form_pg_database database, void *arg), void *arg)
 {
-	Oid			choice = InvalidOid;
 	Relation	rel;
 	TableScanDesc scan;
 	HeapTuple	tuple;
@@ -151,18 +153,121 @@ choose_scouting_ground(void)
 	rel = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(rel, 0, NULL);
 	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
-	{
-		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
-
-		if (!form->datallowconn || form->datconnlimit == -2)
-			continue;
-		if (!OidIsValid(choice) || strcmp(NameStr(form->datname), "postgres") == 0)
-			choice = form->oid;
-	}
+		visit((Form_pg_database) GETSTRUCT(tuple), arg);
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
 	CommitTransactionCommand();
+}
+
+/* ALLOW_CONNECTIONS, and not left behind by a DROP DATABASE cut short. */
+static bool
+lets_connect(Form_pg_database database)
+{
+	return database->datallowconn && database->datconnlimit != -2;
+}
+
+static void
+prefer_postgres(Form_pg_database database, void *arg)
+{
+	Oid		   *choice = arg;
+
+	if (lets_connect(database) &&
+		(!OidIsValid(*choice) ||
+		 strcmp(NameStr(database->datname), "postgres") == 0))
+		*choice = database->oid;
+}
+
+/* A database that the scout can connect to; prefers "postgres". */
+static Oid
+choose_scouting_ground(void)
+{
+	Oid			choice = InvalidOid;
+
+	visit_databases(prefer_postgres, &choice);
 	return choice;
+}
+
+static bool
+lacks_worker(const DatabaseSlot *slot)
+{
+	if (!OidIsValid(slot->database) || !slot->is_wanted)
+		return false;
+	for (int i = 0; i < wh_workers; i++)
+	{
+		if (slot->workers[i].pid == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Notes whether it lets us connect; arg: which slots' databases exist. */
+static void
+judge_database(Form_pg_database database, void *arg)
+{
+	bool	   *exists = arg;
+	bool		is_barred = !lets_connect(database);
+	DatabaseSlot *slot;
+	bool		has_changed = false;
+
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	slot = wh_shared_find(database->oid);
+	if (slot)
+		exists[slot - wh_shared->databases] = true;
+	if (slot && slot->holds == 0)
+	{
+		has_changed = slot->is_wanted && slot->is_barred != is_barred;
+		slot->is_barred = is_barred;
+	}
+	LWLockRelease(wh_shared->lock);
+	if (has_changed)
+		ereport(LOG,
+				(is_barred ?
+				 errmsg("webhook delivers nothing from database \"%s\": it does not accept connections",
+						NameStr(database->datname)) :
+				 errmsg("webhook can connect to database \"%s\" again",
+						NameStr(database->datname))));
+}
+
+/*
+ * Before workers are started in vain, which the server would log each time:
+ * which databases are there and let us connect.
+ */
+static void
+judge_databases(void)
+{
+	bool		lacks[WH_MAX_DATABASES];
+	bool		exists[WH_MAX_DATABASES] = {false};
+	bool		has_any = false;
+
+	LWLockAcquire(wh_shared->lock, LW_SHARED);
+	for (int i = 0; i < WH_MAX_DATABASES; i++)
+		has_any |= lacks[i] = lacks_worker(&wh_shared->databases[i]);
+	LWLockRelease(wh_shared->lock);
+	if (!has_any)
+		return;
+	visit_databases(judge_database, exists);
+	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < WH_MAX_DATABASES; i++)
+	{
+		if (lacks[i] && !exists[i])
+			wh_shared->databases[i].is_wanted = false;
+	}
+	LWLockRelease(wh_shared->lock);
+}
+
+static void
+complain_of_crowd(TimestampTz now)
+{
+	static TimestampTz complaint_at = 0;
+
+	if (!is_crowded || now < complaint_at)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("webhook could not start a worker: no free background worker slot"),
+			 errhint("Raise max_worker_processes and restart the server.")));
+	complaint_at = TimestampTzPlusMilliseconds(now, COMPLAINT_MS);
+	is_crowded = false;
 }
 
 static void
@@ -187,6 +292,7 @@ webhook_launcher_main(Datum arg)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, SIG_IGN);	/* there is no query to cancel */
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	wh_shared->launcher_procno = WH_MY_PROC_NUMBER;
@@ -208,10 +314,12 @@ webhook_launcher_main(Datum arg)
 		if (wh_shared->is_scout_wanted &&
 			TimestampDifferenceExceeds(scouted_at, now, RETRY_MS))
 			start_scout();
+		judge_databases();
 		LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
 		for (int i = 0; i < WH_MAX_DATABASES; i++)
 			is_busy |= look_after_database(&wh_shared->databases[i], now);
 		LWLockRelease(wh_shared->lock);
+		complain_of_crowd(now);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 is_busy ? RETRY_MS : IDLE_MS,
 						 WH_WAIT_EVENT("WebhookLauncher"));

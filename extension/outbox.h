@@ -44,6 +44,7 @@ extern int32 wh_outbox_origin(void);
 
 /* After commit, make workers look for news / configuration / due times. */
 extern void wh_commit_announce_events(void);
+extern void wh_commit_announce_prepared(void);
 extern void wh_commit_announce_config(void);
 extern void wh_commit_announce_due(void);
 

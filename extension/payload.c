@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "catalogue.h"
+#include "compat.h"
 #include "payload.h"
 #include "settings.h"
 

@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -24,6 +25,31 @@
 
 static Oid	extension = InvalidOid; /* the one this worker serves */
 static bool is_gone;
+
+/* For the server's log, once each.  In a transaction. */
+static void
+tell(WorkerState state)
+{
+	static const char *const reasons[] = {
+		[WORKER_OFF] = "webhook.enabled is off",
+		[WORKER_COPY] = "the database is a copy that was not adopted",
+		[WORKER_VERSION] = "library and SQL objects differ",
+		[WORKER_READ_ONLY] = "default_transaction_read_only is on"
+	};
+	static WorkerState told = WORKER_RUNNING;
+
+	if (state == told)
+		return;
+	told = state;
+	if (state == WORKER_RUNNING)
+		ereport(LOG,
+				(errmsg("webhook worker of database \"%s\" delivers again",
+						get_database_name(MyDatabaseId))));
+	else
+		ereport(LOG,
+				(errmsg("webhook worker of database \"%s\" sends nothing: %s",
+						get_database_name(MyDatabaseId), reasons[state])));
+}
 
 static void
 leave_for_good(void)
@@ -62,10 +88,15 @@ wh_ready_check(void)
 	extension = found;
 	if (strcmp(version, WEBHOOK_VERSION) != 0)
 		state = WORKER_VERSION;
+	else if (wh_session_is_read_only())
+		state = WORKER_READ_ONLY;
 	else if (!wh_queue_check_identity())
 		state = WORKER_COPY;
+	if (state == WORKER_RUNNING && !wh_enabled)
+		state = WORKER_OFF;
+	tell(state);
 	wh_session_commit(false);
-	return wh_enabled || state != WORKER_RUNNING ? state : WORKER_OFF;
+	return state;
 }
 
 /* The shards of one of several workers: every total-th, from index on. */

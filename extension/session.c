@@ -38,6 +38,8 @@ pin_settings(void)
 		{"transaction_timeout", "0"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
+		{"default_tablespace", ""},
+		{"default_table_access_method", "heap"},
 		{"session_replication_role", "origin"},
 		{"row_security", "off"},
 		{"check_function_bodies", "on"},
@@ -49,6 +51,24 @@ pin_settings(void)
 		{"enable_bitmapscan", "off"},
 		{"enable_hashjoin", "off"},
 		{"enable_mergejoin", "off"},
+		{"enable_nestloop", "on"},
+		{"enable_indexscan", "on"},
+		{"enable_indexonlyscan", "on"},
+		{"enable_tidscan", "on"},
+		{"enable_sort", "on"},
+		{"enable_material", "on"},
+		{"enable_partition_pruning", "on"},
+		{"from_collapse_limit", "8"},
+		{"join_collapse_limit", "8"},
+		{"geqo", "on"},
+		{"random_page_cost", "4"},
+		{"seq_page_cost", "1"},
+		{"cpu_tuple_cost", "0.01"},
+		{"cpu_index_tuple_cost", "0.005"},
+		{"cpu_operator_cost", "0.0025"},
+		{"array_nulls", "on"},
+		{"transform_null_equals", "off"},
+		{"extra_float_digits", "1"},
 		{"synchronous_commit", "off"},
 	};
 
@@ -108,6 +128,12 @@ wh_session_commit(bool is_durable)
 								 false);
 	CommitTransactionCommand();
 	finish();
+}
+
+bool
+wh_session_is_read_only(void)
+{
+	return XactReadOnly;
 }
 
 void

@@ -23,6 +23,9 @@ extern void wh_session_begin(const char *activity);
  */
 extern void wh_session_commit(bool is_durable);
 
+/* In a transaction: default_transaction_read_only made it read-only. */
+extern bool wh_session_is_read_only(void);
+
 /* After an error was caught: roll back and forget. */
 extern void wh_session_abort(void);
 

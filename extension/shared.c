@@ -90,6 +90,23 @@ wh_shared_find(Oid database)
 	return NULL;
 }
 
+/* A slot that nobody needs any more, because its database is gone. */
+static DatabaseSlot *
+find_abandoned(void)
+{
+	for (int i = 0; i < WH_MAX_DATABASES; i++)
+	{
+		DatabaseSlot *slot = &wh_shared->databases[i];
+		bool		is_used = slot->is_wanted || slot->holds > 0;
+
+		for (int w = 0; w < WH_MAX_WORKERS; w++)
+			is_used |= slot->workers[w].pid != 0;
+		if (!is_used)
+			return slot;
+	}
+	return NULL;
+}
+
 DatabaseSlot *
 wh_shared_database(Oid database)
 {
@@ -102,6 +119,12 @@ wh_shared_database(Oid database)
 	if (slot == NULL)
 	{
 		slot = wh_shared_find(InvalidOid);
+		if (slot == NULL)
+		{
+			slot = find_abandoned();
+			if (slot)
+				initialize_database(slot);
+		}
 		if (slot)
 			slot->database = database;
 	}

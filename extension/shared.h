@@ -30,6 +30,7 @@ typedef enum WorkerState
 	WORKER_OFF,					/* webhook.enabled is off */
 	WORKER_COPY,				/* a copy that was not adopted */
 	WORKER_VERSION,				/* library and SQL objects differ */
+	WORKER_READ_ONLY,			/* default_transaction_read_only is on */
 	WORKER_FAILING				/* its last transaction failed */
 } WorkerState;
 
@@ -55,6 +56,7 @@ typedef struct DatabaseSlot
 	bool		is_wanted;		/* may have the extension: keep workers */
 	uint64		wants;			/* how often that was said: what a look before
 								 * the last time found does not count */
+	bool		is_barred;		/* launcher: it does not let us connect */
 	int			holds;			/* statements that need the workers away */
 	pg_atomic_uint64 config_generation; /* committed configuration changes */
 	pg_atomic_uint64 due_generation;	/* committed changes of due times */

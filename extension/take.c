@@ -300,6 +300,8 @@ wh_take(int places, bool may_have_news)
 	volatile Cursor advanced = {0};
 	volatile int number;
 
+	if (target)
+		merge_cursors();
 	choose_target();
 	number = choose_cursor();
 	cursor = cursors[number];
@@ -342,8 +344,6 @@ wh_take(int places, bool may_have_news)
 		wh_roster_refresh_earliest();
 	if (is_looking_ahead)
 		plan_look_ahead(began, plan.has_found_idle);
-	if (target)
-		merge_cursors();
 	return list;
 }
 

@@ -29,14 +29,15 @@
 #include "settings.h"
 #include "slot.h"
 #include "take.h"
+#include "trouble.h"
 
 #define BATCH_US 1000			/* how long work may wait for company */
 #define WAITING_MS 20			/* between looks past full endpoints */
-#define FAILURE_MS 1000			/* pause after a failed transaction */
 #define SAFETY_MS 5000			/* look for commits that woke nobody */
 #define SAVE_MS 200				/* how far a cursor's row may lag behind */
 #define MAINTENANCE_MS (10 * 60 * 1000)
-#define COMPLAINT_MS 60000		/* log the same trouble once a minute */
+#define MAINTENANCE_RETRY_MS 1000
+#define DRAIN_MS 5000			/* time to finish before leaving a layout */
 
 typedef struct Worker
 {
@@ -45,15 +46,16 @@ typedef struct Worker
 	MemoryContext turn_context;
 	WaitEventSet *waits;
 	TimestampTz taken_at;
-	TimestampTz resume_at;		/* after a failure: nothing before */
 	TimestampTz safety_at;
 	TimestampTz save_at;		/* an unsaved cursor; 0: there is none */
 	TimestampTz maintenance_at;
-	TimestampTz complaint_at;
+	TimestampTz drain_at;		/* what hangs is given back; 0: not asked */
 	uint64		config_generation;
 	uint64		due_generation;
 	bool		has_news;
 	bool		is_ready;		/* shards owned, cursors loaded */
+	bool		has_failed;		/* the last turn did, in part */
+	WorkerState verdict;		/* whether it may send, and why not */
 } Worker;
 
 static Worker worker;
@@ -75,7 +77,7 @@ notice_changes(void)
 			return;
 	}
 	if (config != worker.config_generation || is_reloaded ||
-		wh_slot_mine()->state != WORKER_RUNNING)
+		worker.verdict != WORKER_RUNNING || worker.has_failed)
 	{
 		WorkerState state = wh_ready_check();
 
@@ -90,9 +92,11 @@ notice_changes(void)
 			wh_take_learn_endpoints();
 			wh_roster_forget_config();
 		}
-		if (state != wh_slot_mine()->state)
+		if (state != worker.verdict)
 			worker.has_news = true;
-		wh_slot_set_state(state);
+		worker.verdict = state;
+		if (!worker.has_failed)
+			wh_slot_set_state(state);
 	}
 	if (due != worker.due_generation)
 	{
@@ -105,7 +109,7 @@ notice_changes(void)
 static bool
 may_take(void)
 {
-	return wh_slot_mine()->state == WORKER_RUNNING && worker.is_ready &&
+	return worker.verdict == WORKER_RUNNING && worker.is_ready &&
 		pg_atomic_read_u32(&wh_slot_mine()->should_drain) == 0;
 }
 
@@ -167,9 +171,13 @@ maintain(void)
 	if (worker.index != 0 || !worker.is_ready || !wh_take_has_taken() ||
 		GetCurrentTimestamp() < worker.maintenance_at)
 		return;
-	worker.maintenance_at =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									wh_ready_maintain() ? MAINTENANCE_MS : FAILURE_MS);
+	/* First, so that a failure is not tried again in the next turn. */
+	worker.maintenance_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														MAINTENANCE_MS);
+	if (!wh_ready_maintain())
+		worker.maintenance_at =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										MAINTENANCE_RETRY_MS);
 }
 
 /* Commits that set no flag, such as COMMIT PREPARED by an old session. */
@@ -203,67 +211,53 @@ save_cursors(void)
 }
 
 static void
-turn(void)
+look_and_take(void)
 {
 	notice_changes();
 	look_for_missed_commits();
 	take_and_send();
-	wh_results_collect();
+	save_cursors();
+
+	/*
+	 * A shutdown that cut short the wait for a standby: what was taken is
+	 * given back, before its first byte leaves.
+	 */
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+record_when_worth_while(void)
+{
 	if (wh_results_count() > 0 &&
 		is_worth_while(wh_results_count(), wh_results_since()))
 		wh_results_record();
-	save_cursors();
-	maintain();
-	pg_atomic_write_u32(&wh_slot_mine()->in_flight, wh_send_in_flight());
 }
 
-/* A transaction failed: say so, and pause. */
+/* One step that fails, say for a lock, does not keep the others from work. */
 static void
-recover_from_error(void)
+turn(void)
 {
-	ErrorData  *error;
-	TimestampTz now;
+	bool		is_fine;
 
-	HOLD_INTERRUPTS();
-	MemoryContextSwitchTo(worker.turn_context);
-	error = CopyErrorData();
-	FlushErrorState();
-	wh_session_abort();
-	now = GetCurrentTimestamp();
-	if (now >= worker.complaint_at)
-	{
-		ereport(LOG,
-				(errmsg("webhook worker could not do its work: %s",
-						error->message)));
-		worker.complaint_at = TimestampTzPlusMilliseconds(now, COMPLAINT_MS);
-	}
-	wh_slot_set_error(error->message);
-	worker.has_news = true;		/* look again at what was not taken */
-	if (worker.is_ready)
-		wh_slot_set_state(WORKER_FAILING);
-	worker.resume_at = TimestampTzPlusMilliseconds(now, FAILURE_MS);
-	RESUME_INTERRUPTS();
-}
-
-static void
-turn_safely(void)
-{
 	MemoryContextReset(worker.turn_context);
-	MemoryContextSwitchTo(worker.turn_context);
-	if (GetCurrentTimestamp() < worker.resume_at)
+	if (wh_trouble_pause() > 0)
 	{
 		wh_results_collect();
 		return;
 	}
-	PG_TRY();
+	is_fine = wh_trouble_run(look_and_take, worker.turn_context);
+	wh_results_collect();
+	is_fine &= wh_trouble_run(record_when_worth_while, worker.turn_context);
+	is_fine &= wh_trouble_run(maintain, worker.turn_context);
+	if (!is_fine)
+		worker.has_news = true; /* look again at what was not taken */
+	if (is_fine == worker.has_failed)
 	{
-		turn();
+		worker.has_failed = !is_fine;
+		if (worker.is_ready)
+			wh_slot_set_state(is_fine ? worker.verdict : WORKER_FAILING);
 	}
-	PG_CATCH();
-	{
-		recover_from_error();
-	}
-	PG_END_TRY();
+	pg_atomic_write_u32(&wh_slot_mine()->in_flight, wh_send_in_flight());
 }
 
 #define milliseconds_until(at) \
@@ -276,8 +270,10 @@ time_to_sleep(void)
 	long		timeout = wh_send_timeout();
 	long		work = Min(milliseconds_until(worker.safety_at), SAFETY_MS);
 
-	if (GetCurrentTimestamp() < worker.resume_at)
-		work = milliseconds_until(worker.resume_at);
+	if (worker.drain_at != 0)
+		work = Min(work, milliseconds_until(worker.drain_at));
+	if (wh_trouble_pause() > 0)
+		work = wh_trouble_pause();
 	else
 	{
 		if (wh_results_count() > 0)
@@ -310,7 +306,27 @@ sleep_until_something_happens(void)
 	(void) WaitEventSetWait(worker.waits, time_to_sleep(), &event, 1,
 							wait_event);
 	ResetLatch(MyLatch);
+	QueryCancelPending = false; /* there is no query */
 	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * Another layout of workers takes over: finish what is on the wire, but let
+ * one request that hangs not keep the others' endpoints waiting.
+ */
+static bool
+has_drained(void)
+{
+	TimestampTz now;
+
+	if (pg_atomic_read_u32(&wh_slot_mine()->should_drain) == 0)
+		return false;
+	if (wh_send_in_flight() == 0 && wh_results_count() == 0)
+		return true;
+	now = GetCurrentTimestamp();
+	if (worker.drain_at == 0)
+		worker.drain_at = TimestampTzPlusMilliseconds(now, DRAIN_MS);
+	return now >= worker.drain_at;
 }
 
 /* Leaving: what has ended is recorded, what has not does not count. */
@@ -355,9 +371,8 @@ webhook_worker_main(Datum arg)
 					  NULL, NULL);
 	for (;;)
 	{
-		turn_safely();
-		if (pg_atomic_read_u32(&wh_slot_mine()->should_drain) != 0 &&
-			wh_send_in_flight() == 0 && wh_results_count() == 0)
+		turn();
+		if (has_drained())
 			proc_exit(0);
 		sleep_until_something_happens();
 	}

@@ -66,26 +66,49 @@ begin atomic
 end;
 comment on function webhook._waiting_events() is 'Internal: events that were emitted and not yet taken by every worker';
 
+create function webhook._who_locks() returns text
+language sql stable set search_path to pg_catalog, pg_temp
+begin atomic
+    select string_agg(format('process %s holds a lock on table webhook.%s', l.pid, c.relname), '; ' order by c.relname, l.pid)
+      from pg_locks l
+      join pg_class c on c.oid = l.relation and c.relnamespace = 'webhook'::regnamespace
+     where l.locktype = 'relation' and l.granted
+       and l.database = (select d.oid from pg_database d where d.datname = current_database())
+       and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+       and not exists (select from webhook._workers() w where w.pid = l.pid);
+end;
+comment on function webhook._who_locks() is 'Internal: which sessions hold locks on our tables that workers meet; NULL when none does';
+
 create function webhook._status(out database name, out shard text, out pid int, out state text, out since timestamptz,
     out in_flight int, out waiting_events bigint, out last_error text, out reason text)
 returns setof record
 language sql stable security definer set search_path to pg_catalog, pg_temp
 -- definer: counts the outbox, which observers of one organization cannot
 begin atomic
+    with blocked as materialized (select webhook._who_locks() as by),
+    backlog as materialized (
+        -- Not known rather than waited for: who asks wants to see the lock.
+        select case when b.by is null then webhook._waiting_events() end as events from blocked b)
     select current_database(), w.index + 1 || '/' || w.total, nullif(w.pid, 0), w.state, w.since, w.in_flight,
-           webhook._waiting_events(), nullif(w.last_error, ''),
+           l.events, nullif(w.last_error, ''),
            case w.state
                when 'off' then 'webhook.enabled is off'
                when 'copy' then 'this database is a copy; run select webhook.adopt() to let it deliver'
+               when 'read-only' then 'transactions are read-only here; see default_transaction_read_only'
                when 'version' then 'library and SQL objects differ; run alter extension webhook update, or restart the server'
-               when 'failing' then w.last_error
+               when 'failing' then coalesce(b.by, w.last_error)
                when 'starting' then coalesce(nullif(w.last_error, ''), 'the worker is starting')
-               when 'none' then 'the worker is not running'
+               when 'none' then case when pg_is_in_recovery()
+                   then 'this server is a standby; workers start when it is promoted'
+                   else 'the worker is not running' || coalesce(': ' || nullif(w.last_error, ''), '') end
            end
       from webhook._workers() w
+     cross join blocked b
+     cross join backlog l
     union all
-    select current_database(), null, null, 'none', null, 0, webhook._waiting_events(), null,
+    select current_database(), null, null, 'none', null, 0, l.events, null,
            'the worker is not running; add webhook to shared_preload_libraries and restart the server'
+      from backlog l
      where not exists (select from webhook._workers());
 end;
 comment on function webhook._status() is 'Internal: the rows of webhook.status';
@@ -95,10 +118,10 @@ comment on view webhook.status is 'One row per worker of this database: what it 
 comment on column webhook.status.database is 'Database whose events it delivers';
 comment on column webhook.status.shard is 'Which share of the endpoints: worker / workers';
 comment on column webhook.status.pid is 'Process, as in pg_stat_activity; NULL when it is not running';
-comment on column webhook.status.state is 'running, starting, draining, off, copy, version, failing or none';
+comment on column webhook.status.state is 'running, starting, draining, off, copy, version, read-only, failing or none';
 comment on column webhook.status.since is 'When the state changed';
 comment on column webhook.status.in_flight is 'Requests on the wire';
-comment on column webhook.status.waiting_events is 'Events emitted and not yet taken';
+comment on column webhook.status.waiting_events is 'Events emitted and not yet taken; NULL while somebody locks our tables';
 comment on column webhook.status.last_error is 'Last error of the worker itself; failed deliveries are rows of webhook.attempt';
 comment on column webhook.status.reason is 'Why nothing moves; NULL while it does';
 
