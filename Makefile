@@ -25,7 +25,7 @@ SHLIB_LINK = -lcurl -lcrypto
 override with_llvm = no
 
 # The install script in its pieces, in this order.
-PIECES = schema catalogue endpoint header emit delivery watch admin stats views grants
+PIECES = schema catalogue endpoint header emit delivery watch admin stats views explain insight grants
 PIECE_FILES = $(wildcard $(PIECES:%=extension/sql/%.sql))
 SCRIPT = webhook--$(EXTVERSION).sql
 DATA = $(wildcard extension/sql/webhook--*--*.sql)

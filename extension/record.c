@@ -225,7 +225,8 @@ fill_row(const Delivery *delivery, const char *outcome, Datum **columns,
 {
 	const HttpResult *result = delivery->result;
 	bool		is_failed = has_failed(delivery);
-	bool		has_headers = is_failed || wh_log_headers == LOG_HEADERS_ALL;
+	bool		has_headers = delivery->headers != NULL &&
+	(is_failed || wh_log_headers == LOG_HEADERS_ALL);
 
 	columns[LOG_EVENT_ID][i] = UUIDPGetDatum(&delivery->event_id);
 	columns[LOG_ENDPOINT_ID][i] = Int64GetDatum(delivery->endpoint->id);

@@ -116,6 +116,19 @@ add_own_headers(StringInfo head, int line_length, const Endpoint *endpoint)
 	return headers;
 }
 
+/*
+ * Does webhook._forgotten() stand for a body?  Whoever takes what a session
+ * redacts at the same moment must not send that.
+ */
+static bool
+is_forgotten(const Body *body)
+{
+	static const char forgotten[] = "{\"redacted\":true}";
+
+	return body->length == sizeof(forgotten) - 1 &&
+		memcmp(body->bytes, forgotten, body->length) == 0;
+}
+
 static void
 send_one(Delivery *delivery)
 {
@@ -140,6 +153,11 @@ send_one(Delivery *delivery)
 	if (endpoint->key_count == 0)
 	{
 		end_locally(delivery, HTTP_INTERNAL, "the endpoint has no secret");
+		return;
+	}
+	if (is_forgotten(delivery->body))
+	{
+		end_locally(delivery, HTTP_INTERNAL, "the payload was forgotten");
 		return;
 	}
 	MemoryContextSwitchTo(delivery->context);

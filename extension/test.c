@@ -11,7 +11,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -22,7 +21,7 @@
 #include "compat.h"
 #include "delivery.h"
 #include "logtext.h"
-#include "queue.h"
+#include "lone.h"
 #include "send.h"
 #include "statement.h"
 
@@ -35,43 +34,15 @@ static Statement read_event = {
 	SPI_OK_SELECT, 1, {UUIDOID}
 };
 
-static Endpoint *
-load_endpoint(int64 id)
-{
-	static bool has_roster = false;
-	Endpoint   *endpoint;
-
-	if (!has_roster)
-		wh_roster_create();
-	has_roster = true;
-	endpoint = wh_roster_get(id);
-	wh_roster_unload(endpoint);
-	wh_queue_load_endpoints(&id, 1);
-	if (endpoint->revision == 0)
-		elog(ERROR, "endpoint " INT64_FORMAT " does not exist", id);
-	return endpoint;
-}
-
 static Body *
 load_body(const pg_uuid_t *event_id, char **event_type)
 {
 	Datum		value = UUIDPGetDatum(event_id);
-	char	   *payload;
-	char	   *utf8;
-	Body	   *body;
 
 	if (wh_statement_run(&read_event, &value, NULL, true) != 1)
 		elog(ERROR, "the event of a test does not exist");
 	*event_type = wh_statement_text(0, 1);
-	payload = wh_statement_text(0, 2);
-	utf8 = (char *) pg_do_encoding_conversion((unsigned char *) payload,
-											  strlen(payload),
-											  GetDatabaseEncoding(), PG_UTF8);
-	body = palloc(offsetof(Body, bytes) + strlen(utf8));
-	body->references = 1;
-	body->length = strlen(utf8);
-	memcpy(body->bytes, utf8, body->length);
-	return body;
+	return wh_lone_body(wh_statement_text(0, 2));
 }
 
 static void
@@ -136,7 +107,7 @@ webhook_send_test(PG_FUNCTION_ARGS)
 	SPI_connect();
 	delivery.context = CurrentMemoryContext;
 	delivery.event_id = *PG_GETARG_UUID_P(0);
-	delivery.endpoint = load_endpoint(PG_GETARG_INT64(1));
+	delivery.endpoint = wh_lone_endpoint(PG_GETARG_INT64(1));
 	delivery.body = load_body(&delivery.event_id, &event_type);
 	delivery.event_type = event_type;
 	delivery.url = delivery.endpoint->url;

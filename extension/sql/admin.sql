@@ -77,11 +77,10 @@ begin
     execute format('grant select on webhook.event_type, webhook.organization, webhook.endpoint, webhook.event, webhook.attempt, webhook.failing, webhook.delivery, webhook.delivery_log, webhook.status, webhook.watches to %s', role);
     execute format('grant execute on function webhook.version(), webhook.verify(text, text, text), webhook._workers(), webhook._status(), webhook.check() to %s', role);
     execute format('grant execute on function webhook._broken_watches(), webhook._trigger_arguments(bytea, smallint), webhook._watch_option(text[], text), webhook._watch_problem(regclass, name, text[], boolean), webhook._check_watch(regclass, name, text[], boolean), webhook._is_plain_table(regclass) to %s', role);
-    execute format('grant select on webhook.stat_database, webhook.stat_endpoint to %s', role);
-    execute format('grant execute on function webhook._stat_database(), webhook._stat_endpoints(), webhook._stat_durations() to %s', role);
+    perform webhook._grant_insight(role, level);
     if level = 'manager' then
         execute format('grant insert, update, delete on webhook.event_type, webhook.organization, webhook.endpoint, webhook.endpoint_header to %s', role);
-        execute format('grant execute on function webhook.set_organization(text, text), webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval, int, numeric, json), webhook.secret(bigint), webhook.rotate_secret(bigint, interval, text), webhook.test(bigint, text), webhook.redeliver(uuid, bigint), webhook.stat_reset() to %s', role);
+        execute format('grant execute on function webhook.set_organization(text, text), webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval, int, numeric, json), webhook.secret(bigint), webhook.rotate_secret(bigint, interval, text), webhook.test(bigint, text), webhook.redeliver(uuid, bigint) to %s', role);
         execute format('grant execute on function webhook._check_endpoint(), webhook._is_restoring(), webhook._check_url(text), webhook._check_events(text[]), webhook._check_schedule(interval[]), webhook._nearest(text, text[]), webhook._operational_events() to %s', role);
         execute format('grant execute on function webhook.watch(regclass, text, text, text, text, text, text), webhook.unwatch(regclass, text, text), webhook.emit_row() to %s', role);
         execute format('grant execute on function webhook._watch(regclass, text, text, text, text, text, text, text), webhook._make_watch(regclass, text, text, text[], text, text[]), webhook._execute_under(text, text), webhook._parse_operation(text), webhook._check_source(regclass, text[]), webhook._watch_name(text, text), webhook._watch_triggers(regclass, text, text) to %s', role);

@@ -32,6 +32,3 @@ begin
     end if;
 end
 $$;
-
-grant select on webhook.stat_database, webhook.stat_endpoint to pg_monitor;
-grant execute on function webhook._stat_database(), webhook._stat_endpoints(), webhook._stat_durations() to pg_monitor;

@@ -144,6 +144,12 @@ insert into expected_function values
     ('version()',
      'webhook.version(OUT library text, OUT extension text, OUT libcurl text,'
      ' OUT openssl text) returns record'),
+    ('explain(uuid)',
+     'webhook.explain(event_id uuid, OUT endpoint_id bigint, OUT verdict text,'
+     ' OUT explanation text, OUT url text) returns SETOF record'),
+    ('forget(uuid)', 'webhook.forget(event_id uuid) returns bigint'),
+    ('forget(text)', 'webhook.forget(organization_id text) returns bigint'),
+    ('stat_reset()', 'webhook.stat_reset() returns void'),
     ('adopt()', 'webhook.adopt() returns bigint');
 
 set local intervalstyle = postgres;

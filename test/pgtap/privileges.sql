@@ -148,6 +148,7 @@ insert into statement values
     ('observe', 'read the status', $$select * from webhook.status$$),
     ('observe', 'read statistics',
      $$select * from webhook.stat_database, webhook.stat_endpoint$$),
+    ('observe', 'ask for a reason', $$select * from webhook.explain($2)$$),
     ('observe', 'ask for the version', $$select * from webhook.version()$$),
     ('observe', 'verify', $$select webhook.verify('{}', '', 'secret')$$),
 
@@ -161,6 +162,11 @@ insert into statement values
     ('manage', 'change an endpoint',
      $$update webhook.endpoint set events = '{team.*}', status = 'disabled' where id = $1$$),
     ('manage', 'delete an endpoint', $$delete from webhook.endpoint where id = $1$$),
+    ('manage', 'preview text', $$select webhook.preview($1, 'review.created', '{}')$$),
+    ('manage', 'preview json', $$select webhook.preview($1, 'review.created', '{}'::json)$$),
+    ('manage', 'preview jsonb', $$select webhook.preview($1, 'review.created', '{}'::jsonb)$$),
+    ('manage', 'forget an event', $$select webhook.forget($2::uuid)$$),
+    ('manage', 'forget an organization', $$select webhook.forget('org_abc123')$$),
     ('manage', 'reset statistics', $$select webhook.stat_reset()$$),
     ('manage', 'read a secret', $$select webhook.secret($1)$$),
     ('manage', 'rotate a secret', $$select webhook.rotate_secret($1)$$),
@@ -217,10 +223,11 @@ insert into level values
     ('observer', '{know,observe}'),
     ('manager', '{know,observe,manage}');
 
-create function pg_temp.attempts(level text, kinds text[], endpoint_id bigint)
+create function pg_temp.attempts(level text, kinds text[], endpoint_id bigint, event_id uuid)
 returns setof text language sql as $$
     select is(pg_temp.attempt(('regress_webhook_' || level)::name,
-                              replace(s.text, '$1', endpoint_id::text)),
+                              replace(replace(s.text, '$1', endpoint_id::text),
+                                      '$2', quote_literal(event_id))),
               case when s.kind = any (kinds) then 'fine' else '42501' end,
               format('%s %s %s', level,
                      case when s.kind = any (kinds) then 'can' else 'cannot' end,
@@ -228,7 +235,7 @@ returns setof text language sql as $$
       from statement s
 $$;
 
-select pg_temp.attempts(name, kinds, :endpoint_id) from level;
+select pg_temp.attempts(name, kinds, :endpoint_id, :'event_id') from level;
 
 -- Redelivery and tests reach the network or the queue: only their right is
 -- asked here.
@@ -307,7 +314,7 @@ select is(pg_temp.decoy(), '0 1', 'emit is not led astray by a search path');
 select webhook.revoke_access(('regress_webhook_' || name)::regrole)
   from level \g /dev/null
 
-select pg_temp.attempts(name, '{}', :endpoint_id) from level;
+select pg_temp.attempts(name, '{}', :endpoint_id, :'event_id') from level;
 
 select is_empty(
     $$select pg_describe_object(d.classid, d.objid, d.objsubid), l.name
@@ -322,7 +329,7 @@ select is_empty(
 select webhook.grant_access('regress_webhook_nobody', 'observer') \g /dev/null
 select webhook.grant_access('regress_webhook_nobody', 'observer') \g /dev/null
 select webhook.grant_access('regress_webhook_nobody', 'publisher') \g /dev/null
-select pg_temp.attempts('nobody', '{publish,know,observe}', :endpoint_id);
+select pg_temp.attempts('nobody', '{publish,know,observe}', :endpoint_id, :'event_id');
 
 -- Names of roles are names.
 create role "regress_Webhook ""odd""";

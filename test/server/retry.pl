@@ -179,6 +179,7 @@ my $aborting = Webhook::start_receiver('tls-abort' => 1);
 fails_with('reset in the handshake', 'tls', qr/./, $aborting->url('/ok'));
 
 # not_public_addresses_are_blocked: the name is checked when it is dialled.
+my $literal = $t->endpoint('/ok/literal');
 $t->configure("webhook.allow_addresses = ''");
 $t->wait_for_sql("select current_setting('webhook.allow_addresses') = ''");
 my $local = $t->receiver->url('/ok/blocked', 'localhost');
@@ -192,5 +193,12 @@ Webhook::wait_until(
 	});
 is($attempt->{error_class}, 'blocked', 'an address that is not public: blocked');
 is($attempt->{error}, 'address is not allowed', 'and the error says no more');
+
+# what_ends_before_it_is_sent_is_logged
+$t->emit;
+$t->wait_for_sql("select exists (select from webhook.attempt
+	where endpoint_id = $literal and error_class = 'blocked' and request_headers is null)");
+pass('an address in the URL that is not allowed any more: blocked, without headers');
+is(scalar($t->receiver->journal(qr/literal/)), 0, 'and nothing was sent');
 
 done_testing();

@@ -1,0 +1,205 @@
+-- Why something was sent or not, what would be sent, and unsaying it.
+
+create function webhook._forgotten() returns text
+language sql immutable parallel safe
+return '{"redacted":true}';
+comment on function webhook._forgotten() is 'Internal: the payload of an event that was forgotten; workers know it and do not send it';
+
+create function webhook._verdict(e webhook.event, t webhook.endpoint, q webhook.queue, a webhook.attempt,
+    out verdict text, out explanation text)
+returns record
+language sql stable set search_path to pg_catalog, pg_temp
+begin atomic
+    -- The first line that applies.
+    select r.verdict, r.explanation
+      from (select (select string_agg(distinct s.reason, '; ') from webhook._status() s) as trouble,
+                   format('attempt %s', q.attempts + case when q.next_attempt_at is null then 0 else 1 end) as number,
+                   '; the last one failed: ' || a.error as after) w
+     cross join lateral (values
+        (a.outcome = 'succeeded', 'delivered',
+         format('attempt %s was answered with status %s at %s', a.attempt, a.response_status,
+                date_trunc('second', a.started_at + a.duration))),
+        (a.outcome = 'failed', 'failed', format('given up after attempt %s: %s', a.attempt, a.error)),
+        (a.outcome = 'cancelled', 'cancelled', a.error),
+        (q.event_id is not null and q.next_attempt_at is null, 'sending', w.number || ' is on the wire'),
+        (q.event_id is not null and t.status = 'paused', 'paused',
+         w.number || ' waits until the endpoint is enabled' || coalesce(w.after, '')),
+        (q.next_attempt_at > clock_timestamp(), 'waiting',
+         format('%s is due at %s%s', w.number, date_trunc('second', q.next_attempt_at), w.after)),
+        (q.event_id is not null and w.trouble is not null, 'waiting', format('%s is due, but %s', w.number, w.trouble)),
+        (q.event_id is not null, 'waiting', w.number || ' is due, as soon as the endpoint has a free place'),
+        (e.payload::text = webhook._forgotten(), 'cancelled', 'the payload was forgotten before a worker took the event'),
+        (e.is_test, 'not sent', 'a test goes to nobody but the endpoint that is tested'),
+        (t.created_at > e.created_at, 'created later',
+         format('the endpoint was created at %s, the event at %s', date_trunc('second', t.created_at),
+                date_trunc('second', e.created_at))),
+        (t.status = 'disabled', 'disabled',
+         format('the endpoint is disabled since %s%s', date_trunc('second', t.disabled_at), ': ' || t.disabled_reason)),
+        (not webhook._subscribes(t.events, e.event_type), 'not subscribed',
+         format('the endpoint subscribes to %s', array_to_string(t.events, ', '))),
+        (webhook._is_waiting(e.id, t.id) and t.status = 'paused', 'paused',
+         'no worker has taken the event yet, and the endpoint is paused'),
+        (webhook._is_waiting(e.id, t.id), 'waiting',
+         'no worker has taken the event yet' || coalesce(': ' || w.trouble, '')),
+        (true, 'not subscribed', 'the endpoint was not subscribed, or was disabled, when the event was taken')
+     ) as r(applies, verdict, explanation)
+     where r.applies
+     limit 1;
+end;
+comment on function webhook._verdict(webhook.event, webhook.endpoint, webhook.queue, webhook.attempt) is
+    'Internal: what became of an event at an endpoint, from its queue row and its last attempt if there are any';
+
+create function webhook.explain(event_id uuid, out endpoint_id bigint, out verdict text, out explanation text, out url text)
+returns setof record
+language plpgsql stable security definer set search_path to pg_catalog, pg_temp
+-- definer: the queue is not granted
+as $$
+declare
+    e webhook.event;
+begin
+    select * into e from webhook.event v where v.id = explain.event_id;
+    if not found then
+        raise exception 'event % does not exist', explain.event_id
+            using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
+    end if;
+    return query
+        select coalesce(t.id, a.endpoint_id), v.verdict,
+               v.explanation || case when t.id is null then '; the endpoint was deleted since' else '' end,
+               coalesce(t.url, a.url)
+          from (select * from webhook.endpoint n where n.organization_id = e.organization_id) t
+          full join (select distinct on (n.endpoint_id) *
+                       from webhook.attempt n
+                      where n.event_id = e.id
+                      order by n.endpoint_id, n.attempt desc, n.started_at desc) a on a.endpoint_id = t.id
+          left join webhook.queue q on q.event_id = e.id and q.endpoint_id = coalesce(t.id, a.endpoint_id)
+         cross join lateral webhook._verdict(e, t, q, a) v
+         order by 1;
+end
+$$;
+comment on function webhook.explain(uuid) is
+    'Why an endpoint got an event or not: one row per endpoint of its organization, with a verdict (delivered, sending, waiting, paused, failed, cancelled, disabled, created later, not subscribed, not sent) and an explanation in words. Error: unknown event P0002';
+
+create function webhook._preview(endpoint_id bigint, event text, data json,
+    out headers text, out body text, out curl text)
+returns record
+language c volatile strict as 'MODULE_PATHNAME', 'webhook_preview';
+comment on function webhook._preview(bigint, text, json) is 'Internal: the request that would be made; nothing is recorded or sent';
+
+create function webhook.preview(endpoint_id bigint, event text default 'webhook.test', data text default null,
+    out headers text, out body text, out curl text)
+returns record
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: reads the secret to sign
+as $$
+begin
+    perform from webhook.endpoint t where t.id = preview.endpoint_id;
+    if not found then
+        raise exception 'endpoint % does not exist', preview.endpoint_id
+            using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
+    end if;
+    if preview.event is null or preview.event like '%*' then
+        raise exception 'a preview needs the exact name of an event'
+            using errcode = case when preview.event is null then 'null_value_not_allowed' else 'invalid_parameter_value' end,
+                  hint = 'Leave it out for webhook.test, or see: select name from webhook.event_type';
+    end if;
+    perform webhook._check_events(array[preview.event]);
+    select p.headers, p.body, p.curl into headers, body, curl
+      from webhook._preview(preview.endpoint_id, preview.event,
+               coalesce(preview.data::json,
+                        (select t.example from webhook.event_type t where t.name = preview.event),
+                        json_build_object('endpoint_id', preview.endpoint_id, 'message', 'This is a test.'))) p;
+end
+$$;
+comment on function webhook.preview(bigint, text, text) is
+    'What a request to an endpoint would look like: its headers, signed as of now, its body, and a curl command for a POSIX shell that sends the same; nothing is recorded or sent. Without data: the example of the event type. Errors: unknown endpoint P0002, unknown event or no object 22023, malformed JSON 22P02';
+
+create function webhook.preview(endpoint_id bigint, event text, data json,
+    out headers text, out body text, out curl text)
+returns record
+language sql volatile
+begin atomic
+    select p.headers, p.body, p.curl from webhook.preview(endpoint_id, event, data::text) p;
+end;
+comment on function webhook.preview(bigint, text, json) is 'The same with data as json';
+
+create function webhook.preview(endpoint_id bigint, event text, data jsonb,
+    out headers text, out body text, out curl text)
+returns record
+language sql volatile
+begin atomic
+    select p.headers, p.body, p.curl from webhook.preview(endpoint_id, event, data::text) p;
+end;
+comment on function webhook.preview(bigint, text, jsonb) is 'The same with data as jsonb';
+
+create function webhook._forget(event_ids uuid[]) returns bigint
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+declare
+    redacted bigint;
+    sending  bigint;
+begin
+    -- What no worker has taken shall not be: transaction 3 counts as taken.
+    update webhook.event e set payload = webhook._forgotten()::json, xid = '3'
+     where e.id = any (event_ids) and e.payload::text <> webhook._forgotten();
+    get diagnostics redacted = row_count;
+    with cancelled as (
+        delete from webhook.queue q
+         where q.event_id = any (event_ids) and q.next_attempt_at is not null
+        returning q.event_id, q.endpoint_id, q.attempts, q.created_at)
+    insert into webhook.attempt
+           (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt,
+            organization_id, outcome, url, error, error_class)
+    select c.event_id, c.endpoint_id, clock_timestamp(), c.created_at, interval '0', c.attempts,
+           e.organization_id, 'cancelled', coalesce(t.url, ''), 'the payload was forgotten', 'cancelled'
+      from cancelled c
+      join webhook.event e on e.id = c.event_id
+      left join webhook.endpoint t on t.id = c.endpoint_id;
+    -- What is on the wire ends as it ends, with its schedule used up.
+    update webhook.queue q set first_attempt = least(q.first_attempt, q.attempts - 32)
+     where q.event_id = any (event_ids);
+    get diagnostics sending = row_count;
+    update webhook.attempt a set response_body = null, request_headers = null, response_headers = null
+     where a.event_id = any (event_ids)
+       and (a.response_body is not null or a.request_headers is not null or a.response_headers is not null);
+    if sending > 0 then
+        raise notice '% deliveries of what is forgotten are on the wire', sending
+            using hint = 'Their answers are logged when they arrive: run it once more then.';
+    end if;
+    return redacted;
+end
+$$;
+comment on function webhook._forget(uuid[]) is 'Internal: redact events and their attempts, cancel what waits; returns how many events were not redacted before';
+
+create function webhook.forget(event_id uuid) returns bigint
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: events and attempts are changed by nobody else
+as $$
+begin
+    perform from webhook.event e where e.id = forget.event_id;
+    if not found then
+        raise exception 'event % does not exist', forget.event_id
+            using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
+    end if;
+    return webhook._forget(array[forget.event_id]);
+end
+$$;
+comment on function webhook.forget(uuid) is
+    'Redact an event in the current transaction: its payload, and the response bodies and headers of its attempts; what waits is cancelled, what is on the wire is not retried. Returns 1, or 0 when it was redacted before. Error: unknown event P0002';
+
+create function webhook.forget(organization_id text) returns bigint
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: events and attempts are changed by nobody else
+as $$
+declare
+    ids uuid[] := array(select e.id from webhook.event e where e.organization_id = forget.organization_id);
+begin
+    if ids = '{}' and not exists (select from webhook.organization o where o.id = forget.organization_id) then
+        raise exception 'unknown organization "%"', forget.organization_id
+            using errcode = 'no_data_found',
+                  hint = 'For an event write: select webhook.forget(event_id => ''...'')';
+    end if;
+    return webhook._forget(ids);
+end
+$$;
+comment on function webhook.forget(text) is
+    'Redact all events of an organization in the current transaction, as forget(event_id) does it; returns how many were not redacted before. Error: an organization without a row and without events P0002';
