@@ -25,7 +25,8 @@ SHLIB_LINK = -lcurl -lcrypto
 override with_llvm = no
 
 # The install script in its pieces, in this order.
-PIECES = schema catalogue endpoint header emit delivery watch admin stats views explain insight grants
+PIECES = schema access catalogue endpoint header emit delivery watch admin stats \
+	views explain roles grants
 PIECE_FILES = $(wildcard $(PIECES:%=extension/sql/%.sql))
 SCRIPT = webhook--$(EXTVERSION).sql
 DATA = $(wildcard extension/sql/webhook--*--*.sql)

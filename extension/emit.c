@@ -19,6 +19,7 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "access.h"
 #include "catalogue.h"
 #include "compat.h"
 #include "outbox.h"
@@ -145,6 +146,7 @@ emit(FunctionCallInfo fcinfo, text *data)
 	event.type = get_text_argument(fcinfo, 0, "event type");
 	event.organization = get_text_argument(fcinfo, 1, "organization");
 	event.data = data;
+	wh_access_check(event.organization);
 	wh_eventid_stamp(&stamp);
 	if (!PG_ARGISNULL(3))
 	{

@@ -74,7 +74,7 @@ wh_roster_unload(Endpoint *endpoint)
 		MemoryContextDelete(endpoint->context);
 	}
 	endpoint->context = NULL;
-	endpoint->own_headers = NULL;
+	endpoint->own_headers = endpoint->masked_headers = NULL;
 }
 
 void

@@ -3,7 +3,8 @@
  *		The webhook.* settings, their limits and their defaults.
  *
  * What decides whom we talk to is superuser-only, set in the configuration
- * files: the worker reads these, so a session's value would mean nothing.
+ * files: the worker reads these, so a session's value would mean nothing.  One
+ * setting is a session's: the organization that it narrows itself to.
  */
 #include "postgres.h"
 
@@ -34,6 +35,7 @@ int			wh_payload_limit;
 int			wh_log_headers;
 int			wh_retention;
 char	   *wh_instance;
+char	   *wh_organization;
 
 static const struct config_enum_entry log_headers_options[] = {
 	{"failed", LOG_HEADERS_FAILED, false},
@@ -220,11 +222,23 @@ define_security_settings(void)
 							   PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+/* It can only take away, so everybody may set it. */
+static void
+define_session_settings(void)
+{
+	DefineCustomStringVariable("webhook.organization",
+							   "The only organization that the session acts for.",
+							   "Empty leaves all that the role may act for.",
+							   &wh_organization, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
 void
 wh_settings_define(void)
 {
 	define_delivery_settings();
 	define_worker_settings();
 	define_security_settings();
+	define_session_settings();
 	MarkGUCPrefixReserved("webhook");
 }

@@ -28,6 +28,7 @@ extern int	wh_payload_limit;	/* bytes */
 extern int	wh_log_headers;
 extern int	wh_retention;		/* min */
 extern char *wh_instance;
+extern char *wh_organization;	/* empty: all that the role may act for */
 
 extern void wh_settings_define(void);
 

@@ -23,6 +23,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
+#include "access.h"
 #include "outbox.h"
 #include "watch_plan.h"
 
@@ -201,6 +202,8 @@ emit_change(WatchRun *run)
 		return;
 	event.type = run->event;
 	event.organization = evaluate_text(run, WATCH_ORGANIZATION);
+	wh_access_check_watch(event.organization,
+						  run->trigger->tg_relation->rd_rel->relowner);
 	event.data = make_data(run);
 	wh_eventid_stamp(&stamp);
 	if (run->writer == NULL)

@@ -129,7 +129,7 @@ def check_function(path, line, match):
 
 def check_pieces():
     """Each piece of the install script is in the Makefile's list."""
-    listed = re.search(r"^PIECES = (.*)$",
+    listed = re.search(r"^PIECES = ((?:.*\\\n)*.*)$",
                        pathlib.Path("Makefile").read_text(), re.MULTILINE)
     for path in pathlib.Path("extension/sql").glob("*.sql"):
         if "--" not in path.stem and path.stem not in listed.group(1).split():

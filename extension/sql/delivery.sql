@@ -79,7 +79,8 @@ as $$
 declare
     last int;
 begin
-    if not exists (select from webhook.event e where e.id = redeliver.event_id) then
+    if not exists (select from webhook.event e
+                    where e.id = redeliver.event_id and webhook._has_access(e.organization_id, 'manager')) then
         raise exception 'event % does not exist', redeliver.event_id
             using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
     end if;
@@ -161,7 +162,9 @@ declare
     event_id     uuid;
     sent         record;
 begin
-    select t.organization_id into organization from webhook.endpoint t where t.id = test.endpoint_id;
+    select t.organization_id into organization
+      from webhook.endpoint t
+     where t.id = test.endpoint_id and webhook._has_access(t.organization_id, 'manager');
     if not found then
         raise exception 'endpoint % does not exist', test.endpoint_id
             using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';

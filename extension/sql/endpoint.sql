@@ -259,6 +259,7 @@ language plpgsql security definer set search_path to pg_catalog, pg_temp set pla
 -- generic plans: others hold the secret, and plans can be logged
 as $$
 begin
+    perform webhook._check_access(create_endpoint.organization_id);
     if create_endpoint.secret is not null and length(create_endpoint.secret) < 16 then
         raise exception 'endpoint secret is too short'
             using errcode = 'invalid_parameter_value',
@@ -311,8 +312,11 @@ create function webhook.secret(endpoint_id bigint) returns text
 language sql stable strict security definer set search_path to pg_catalog, pg_temp
 -- definer: secrets are read through this function only
 begin atomic
-    select s.secret from webhook.endpoint_secret s
-     where s.endpoint_id = secret.endpoint_id and s.expires_at is null;
+    select s.secret
+      from webhook.endpoint_secret s
+      join webhook.endpoint t on t.id = s.endpoint_id
+     where s.endpoint_id = secret.endpoint_id and s.expires_at is null
+       and webhook._has_access(t.organization_id, 'manager');
 end;
 comment on function webhook.secret(bigint) is 'The newest signing secret of an endpoint; NULL when there is no such endpoint';
 
@@ -335,7 +339,9 @@ begin
         raise exception 'overlap of secrets must not be negative'
             using errcode = 'invalid_parameter_value', hint = 'Use interval ''0'' to drop the old secret at once.';
     end if;
-    perform from webhook.endpoint e where e.id = rotate_secret.endpoint_id for update;
+    perform from webhook.endpoint e
+      where e.id = rotate_secret.endpoint_id and webhook._has_access(e.organization_id, 'manager')
+        for update;
     if not found then
         raise exception 'endpoint % does not exist', rotate_secret.endpoint_id
             using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';

@@ -57,7 +57,8 @@ as $$
 declare
     e webhook.event;
 begin
-    select * into e from webhook.event v where v.id = explain.event_id;
+    select * into e from webhook.event v
+     where v.id = explain.event_id and webhook._has_access(v.organization_id);
     if not found then
         raise exception 'event % does not exist', explain.event_id
             using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
@@ -92,7 +93,8 @@ language plpgsql security definer set search_path to pg_catalog, pg_temp
 -- definer: reads the secret to sign
 as $$
 begin
-    perform from webhook.endpoint t where t.id = preview.endpoint_id;
+    perform from webhook.endpoint t
+      where t.id = preview.endpoint_id and webhook._has_access(t.organization_id, 'manager');
     if not found then
         raise exception 'endpoint % does not exist', preview.endpoint_id
             using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
@@ -175,7 +177,8 @@ language plpgsql security definer set search_path to pg_catalog, pg_temp
 -- definer: events and attempts are changed by nobody else
 as $$
 begin
-    perform from webhook.event e where e.id = forget.event_id;
+    perform from webhook.event e
+      where e.id = forget.event_id and webhook._has_access(e.organization_id, 'manager');
     if not found then
         raise exception 'event % does not exist', forget.event_id
             using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
@@ -193,6 +196,7 @@ as $$
 declare
     ids uuid[] := array(select e.id from webhook.event e where e.organization_id = forget.organization_id);
 begin
+    perform webhook._check_access(forget.organization_id);
     if ids = '{}' and not exists (select from webhook.organization o where o.id = forget.organization_id) then
         raise exception 'unknown organization "%"', forget.organization_id
             using errcode = 'no_data_found',

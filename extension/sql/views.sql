@@ -1,18 +1,22 @@
 -- What people look at.
 
-create view webhook.delivery as
-select q.event_id, q.endpoint_id, e.organization_id, e.event_type,
-       case when q.next_attempt_at is null then 'sending' else 'pending' end as status,
-       q.attempts, q.next_attempt_at, q.created_at, null::timestamptz as completed_at,
-       q.first_attempt > 1 as is_redelivery
-  from webhook.queue q
-  left join webhook.event e on e.id = q.event_id
-union all
-select a.event_id, a.endpoint_id, a.organization_id, e.event_type,
-       a.outcome, a.attempt, null, a.delivery_created_at, a.started_at + a.duration, a.is_redelivery
-  from webhook.attempt a
-  left join webhook.event e on e.id = a.event_id
- where a.outcome is not null;
+-- The condition stands around the union, not in it: a union that is the whole
+-- view is flattened, and then conditions of the reader come first.
+create view webhook.delivery with (security_barrier) as
+select d.*
+  from (select q.event_id, q.endpoint_id, e.organization_id, e.event_type,
+               case when q.next_attempt_at is null then 'sending' else 'pending' end as status,
+               q.attempts, q.next_attempt_at, q.created_at, null::timestamptz as completed_at,
+               q.first_attempt > 1 as is_redelivery
+          from webhook.queue q
+          left join webhook.event e on e.id = q.event_id
+        union all
+        select a.event_id, a.endpoint_id, a.organization_id, e.event_type,
+               a.outcome, a.attempt, null, a.delivery_created_at, a.started_at + a.duration, a.is_redelivery
+          from webhook.attempt a
+          left join webhook.event e on e.id = a.event_id
+         where a.outcome is not null) d
+ where webhook._has_access(d.organization_id);
 comment on view webhook.delivery is 'One row per delivery that a worker has taken: what waits, what is on the wire, what has ended';
 comment on column webhook.delivery.event_id is 'Event being delivered';
 comment on column webhook.delivery.endpoint_id is 'Endpoint it is delivered to';
@@ -25,7 +29,7 @@ comment on column webhook.delivery.created_at is 'When a worker took it';
 comment on column webhook.delivery.completed_at is 'When it ended; NULL while pending or sending';
 comment on column webhook.delivery.is_redelivery is 'True when it had been attempted before and somebody asked for it again';
 
-create view webhook.delivery_log as
+create view webhook.delivery_log with (security_barrier) as
 select d.created_at, d.event_type, d.organization_id, d.endpoint_id,
        coalesce(a.url, t.url) as url, d.status, d.attempts, a.response_status, a.error,
        d.next_attempt_at, d.completed_at, a.response_body, e.payload, d.event_id,

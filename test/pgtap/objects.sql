@@ -206,6 +206,7 @@ insert into expected_setting values
     ('enabled', 'on', null, null, null),
     ('header_prefix', 'X-Jasper', null, null, null),
     ('instance', '', null, null, null),
+    ('organization', '', null, null, null),
     ('log_headers', 'failed', null, null, null),
     ('max_in_flight', '500', null, '1', '10000'),
     ('max_in_flight_per_endpoint', '64', null, '1', '10000'),
@@ -222,7 +223,8 @@ select is(row(s.boot_val, s.unit, s.min_val, s.max_val)::text,
   from expected_setting e
   left join pg_settings s on s.name = 'webhook.' || e.name
  order by e.name;
-select is(s.context, 'sighup', s.name || ' follows a reload')
+select is(s.context, case s.name when 'webhook.organization' then 'user' else 'sighup' end,
+          s.name || ' follows a reload, or is a session''s')
        || E'\n' || isnt(s.short_desc, null, s.name || ' is described')
   from pg_settings s
  where s.name like 'webhook.%'

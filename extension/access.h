@@ -1,0 +1,20 @@
+/*
+ * access.h
+ *		Which organizations a role may act for: webhook.access, in memory.
+ *
+ * Asked for each event that is emitted: it costs a comparison unless the role
+ * is bound to an organization.
+ */
+#ifndef WH_ACCESS_H
+#define WH_ACCESS_H
+
+/* Error 42501 unless the current user may act for an organization. */
+extern void wh_access_check(text *organization);
+
+/*
+ * The same for a change of a watched table: neither who makes it nor who owns
+ * the table may be bound to another organization.  Neither needs a grant.
+ */
+extern void wh_access_check_watch(text *organization, Oid owner);
+
+#endif							/* WH_ACCESS_H */
