@@ -54,13 +54,11 @@ get_utf8(text *value)
 Datum
 webhook_check_url(PG_FUNCTION_ARGS)
 {
-	AddressRule rules[WH_GUARD_MAX_RULES];
-	int			count = 0;
+	GuardPolicy policy;
 	UrlVerdict	verdict;
 
-	(void) wh_guard_parse_rules(wh_allow_addresses, rules, &count);
-	wh_guard_check_url(get_utf8(PG_GETARG_TEXT_PP(0)), wh_allow_http, rules,
-					   count, &verdict);
+	wh_settings_policy(&policy);
+	wh_guard_check_url(get_utf8(PG_GETARG_TEXT_PP(0)), &policy, &verdict);
 	if (!verdict.is_allowed)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -21,6 +21,24 @@ static const AddressRule ipv4_mapped = {
 static const AddressRule ipv6_global = {AF_INET6, {0x20}, 3};
 
 /*
+ * IPv6 addresses with an IPv4 address inside, which a gateway somewhere may
+ * dial for us: no rule opens them, however wide it is.
+ */
+static const AddressRule embedding_blocks[] = {
+	{AF_INET6, {0}, 96},		/* IPv4-compatible, RFC 4291; with "::" */
+	{AF_INET6, {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96},	/* SIIT, RFC 2765 */
+	{AF_INET6, {0, 0x64, 0xff, 0x9b}, 96},	/* NAT64, RFC 6052 */
+	{AF_INET6, {0, 0x64, 0xff, 0x9b, 0, 1}, 48},	/* NAT64, RFC 8215 */
+	{AF_INET6, {0x20, 0x01, 0, 0}, 32}, /* Teredo, RFC 4380 */
+	{AF_INET6, {0x20, 0x02}, 16}	/* 6to4, RFC 3056 */
+};
+
+/* It looks IPv4-compatible, and is not. */
+static const AddressRule ipv6_loopback = {
+	AF_INET6, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, 128
+};
+
+/*
  * The IANA special-purpose registries (RFC 6890), all of them: also what is
  * marked as globally reachable there is no place for a web server.  For IPv6
  * only what lies inside 2000::/3; everything outside is refused anyway, which
@@ -150,14 +168,17 @@ wh_guard_parse_address(const char *text, struct sockaddr_storage *address)
 
 bool
 wh_guard_address_allowed(const struct sockaddr *address,
-						 const AddressRule *rules, int count)
+						 const GuardPolicy *policy)
 {
 	AddressRule target;
 
 	if (!read_address(address, &target))
 		return false;
 	unwrap_mapped(&target);
-	if (any_contains(rules, count, &target))
+	if (any_contains(embedding_blocks, lengthof(embedding_blocks), &target) &&
+		!contains(&ipv6_loopback, &target))
+		return false;
+	if (any_contains(policy->rules, policy->rule_count, &target))
 		return true;
 	if (target.family == AF_INET6 && !contains(&ipv6_global, &target))
 		return false;

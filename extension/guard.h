@@ -35,6 +35,15 @@ typedef struct AddressRule
 	int			prefix;			/* leading bits that count */
 } AddressRule;
 
+/* What the settings and the server say; the rest is fixed. */
+typedef struct GuardPolicy
+{
+	bool		allow_http;
+	int			own_port;		/* where the server itself listens; 0: nowhere */
+	AddressRule rules[WH_GUARD_MAX_RULES];	/* exceptions */
+	int			rule_count;
+} GuardPolicy;
+
 /*
  * The parts are ready for errmsg, errdetail and errhint, with "%s" because
  * they may contain percent signs, and empty when the URL is allowed.  They
@@ -70,13 +79,15 @@ extern bool wh_guard_parse_address(const char *text,
  * May this address be dialled?
  *
  * Yes for global unicast, and for whatever a rule contains; never for a family
- * other than IPv4 and IPv6.  An IPv4-mapped address is judged as IPv4, by IPv4
- * rules: "::/0" does not open 10.0.0.0/8.  The port is not looked at, because
- * no DNS answer can change what the URL policy has seen.  The address must be
- * as long as its family says.
+ * other than IPv4 and IPv6, and never, by no rule, for IPv6 addresses that
+ * another machine turns into IPv4 ones: IPv4-compatible, SIIT, NAT64, 6to4 and
+ * Teredo.  An IPv4-mapped address is judged as IPv4, by IPv4 rules: "::/0" does
+ * not open 10.0.0.0/8.  The port is not looked at, because no DNS answer can
+ * change what the URL policy has seen.  The address must be as long as its
+ * family says.
  */
 extern bool wh_guard_address_allowed(const struct sockaddr *address,
-									 const AddressRule *rules, int count);
+									 const GuardPolicy *policy);
 
 /*
  * May this URL be an endpoint?
@@ -98,11 +109,11 @@ extern bool wh_guard_address_allowed(const struct sockaddr *address,
  *   (https://fetch.spec.whatwg.org/#port-blocking), and further ports where
  *   databases, caches, queues, file shares and control planes listen: 445,
  *   873, 1433, 1521, 2375, 2376, 2379, 2380, 3306, 3389, 5432, 5672, 5900,
- *   5985, 5986, 6379, 6432, 6443, 9042, 9092, 9200, 9300, 10250, 11211, 27017.
+ *   5985, 5986, 6379, 6432, 6443, 9042, 9092, 9200, 9300, 10250, 11211, 27017;
+ *   and not the server's own.
  * - libcurl reads the same scheme, host and port as were typed.
  */
-extern void wh_guard_check_url(const char *url, bool allow_http,
-							   const AddressRule *rules, int nrules,
+extern void wh_guard_check_url(const char *url, const GuardPolicy *policy,
 							   UrlVerdict *verdict);
 
 #endif

@@ -53,14 +53,15 @@ static const unsigned short refused_ports[] = {
 };
 
 static bool check_characters(const char *url, UrlVerdict *verdict);
-static bool read_scheme(const char *url, bool allow_http, UrlParts *parts,
-						UrlVerdict *verdict);
+static bool read_scheme(const char *url, const GuardPolicy *policy,
+						UrlParts *parts, UrlVerdict *verdict);
 static bool read_authority(const char *url, UrlParts *parts,
 						   UrlVerdict *verdict);
 static bool read_port(const char *text, size_t length, UrlParts *parts,
 					  UrlVerdict *verdict);
-static bool check_port(const UrlParts *parts, UrlVerdict *verdict);
-static bool check_host(UrlParts *parts, const AddressRule *rules, int nrules,
+static bool check_port(const UrlParts *parts, const GuardPolicy *policy,
+					   UrlVerdict *verdict);
+static bool check_host(UrlParts *parts, const GuardPolicy *policy,
 					   UrlVerdict *verdict);
 static bool check_name(const char *host, UrlVerdict *verdict);
 static bool is_number(const char *label);
@@ -73,18 +74,18 @@ static bool refuse(UrlVerdict *verdict, const char *reason, const char *hint,
 			__attribute__((format(printf, 4, 5)));
 
 void
-wh_guard_check_url(const char *url, bool allow_http, const AddressRule *rules,
-				   int nrules, UrlVerdict *verdict)
+wh_guard_check_url(const char *url, const GuardPolicy *policy,
+				   UrlVerdict *verdict)
 {
 	UrlParts	parts;
 
 	memset(&parts, 0, sizeof(parts));
 	memset(verdict, 0, sizeof(*verdict));
 	verdict->is_allowed = check_characters(url, verdict) &&
-		read_scheme(url, allow_http, &parts, verdict) &&
+		read_scheme(url, policy, &parts, verdict) &&
 		read_authority(url, &parts, verdict) &&
-		check_port(&parts, verdict) &&
-		check_host(&parts, rules, nrules, verdict) &&
+		check_port(&parts, policy, verdict) &&
+		check_host(&parts, policy, verdict) &&
 		compare_with_curl(url, &parts, verdict);
 }
 
@@ -119,7 +120,7 @@ check_characters(const char *url, UrlVerdict *verdict)
 }
 
 static bool
-read_scheme(const char *url, bool allow_http, UrlParts *parts,
+read_scheme(const char *url, const GuardPolicy *policy, UrlParts *parts,
 			UrlVerdict *verdict)
 {
 	if (curl_strnequal(url, "https://", strlen("https://")))
@@ -128,7 +129,7 @@ read_scheme(const char *url, bool allow_http, UrlParts *parts,
 		return refuse(verdict, "scheme is not https",
 					  "Use a URL such as https://example.com/webhooks.",
 					  "The URL does not start with https://.");
-	else if (!allow_http)
+	else if (!policy->allow_http)
 		return refuse(verdict, "scheme is not https",
 					  "Use https://.  For development, a superuser can set "
 					  "webhook.allow_http to on.",
@@ -201,26 +202,26 @@ read_port(const char *text, size_t length, UrlParts *parts,
 }
 
 static bool
-check_port(const UrlParts *parts, UrlVerdict *verdict)
+check_port(const UrlParts *parts, const GuardPolicy *policy,
+		   UrlVerdict *verdict)
 {
 	int			port = atoi(parts->port);
+	bool		is_refused = port == policy->own_port;
 
 	if (port < 1 || port > 65535)
 		return refuse(verdict, "port number out of range", PORT_HINT,
 					  "The port is %d.", port);
 	for (size_t i = 0; i < sizeof(refused_ports) / sizeof(*refused_ports); i++)
-	{
-		if (refused_ports[i] == port)
-			return refuse(verdict, "port is not allowed",
-						  "Use the port of a web server, such as 443 or 8443.",
-						  "Port %d belongs to another kind of service.", port);
-	}
+		is_refused |= refused_ports[i] == port;
+	if (is_refused)
+		return refuse(verdict, "port is not allowed",
+					  "Use the port of a web server, such as 443 or 8443.",
+					  "Port %d belongs to another kind of service.", port);
 	return true;
 }
 
 static bool
-check_host(UrlParts *parts, const AddressRule *rules, int nrules,
-		   UrlVerdict *verdict)
+check_host(UrlParts *parts, const GuardPolicy *policy, UrlVerdict *verdict)
 {
 	struct sockaddr *address = (struct sockaddr *) &parts->address;
 	bool		is_literal;
@@ -234,7 +235,7 @@ check_host(UrlParts *parts, const AddressRule *rules, int nrules,
 					  "What stands in brackets is not an IPv6 address.");
 	if (!is_literal)
 		return check_name(parts->host, verdict);
-	if (wh_guard_address_allowed(address, rules, nrules))
+	if (wh_guard_address_allowed(address, policy))
 		return true;
 
 	refuse(verdict, "",

@@ -37,9 +37,7 @@ typedef enum HttpErrorClass
 typedef struct HttpOptions
 {
 	const char *ca_file;		/* empty: the system's */
-	bool		allow_http;
-	AddressRule rules[WH_GUARD_MAX_RULES];
-	int			rule_count;
+	GuardPolicy policy;
 	size_t		body_limit;		/* bytes of an answer that are kept */
 	int			max_connections;	/* kept alive when idle */
 	int			descriptor;		/* of wh_http_open_descriptor */

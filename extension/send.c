@@ -48,12 +48,9 @@ bool
 wh_send_configure(void)
 {
 	options.ca_file = wh_ca_file;
-	options.allow_http = wh_allow_http;
+	wh_settings_policy(&options.policy);
 	options.body_limit = wh_response_body_limit;
 	options.max_connections = wh_max_in_flight;
-	if (!wh_guard_parse_rules(wh_allow_addresses, options.rules,
-							  &options.rule_count))
-		options.rule_count = 0;
 	if (client == NULL)
 	{
 		options.descriptor = wh_http_open_descriptor();
@@ -140,8 +137,7 @@ send_one(Delivery *delivery)
 	int			line_length;
 
 	delivery->started_at = GetCurrentTimestamp();
-	wh_guard_check_url(delivery->url, options.allow_http, options.rules,
-					   options.rule_count, &verdict);
+	wh_guard_check_url(delivery->url, &options.policy, &verdict);
 	if (!verdict.is_allowed)
 	{
 		bool		is_address = strcmp(verdict.message, WH_GUARD_BLOCKED) == 0;

@@ -10,11 +10,11 @@
 
 #include <limits.h>
 
+#include "postmaster/postmaster.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
-#include "guard.h"
 #include "settings.h"
 #include "shared.h"
 #include "text.h"
@@ -122,6 +122,15 @@ check_allow_addresses(char **newval, void **extra, GucSource source)
 	GUC_check_errdetail("A list of up to %d networks such as \"10.1.0.0/16, fd00::/8\" is expected.",
 						WH_GUARD_MAX_RULES);
 	return false;
+}
+
+void
+wh_settings_policy(GuardPolicy *policy)
+{
+	policy->allow_http = wh_allow_http;
+	policy->own_port = PostPortNumber;
+	(void) wh_guard_parse_rules(wh_allow_addresses, policy->rules,
+								&policy->rule_count);
 }
 
 int

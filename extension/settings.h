@@ -5,6 +5,8 @@
 #ifndef WH_SETTINGS_H
 #define WH_SETTINGS_H
 
+#include "guard.h"
+
 #define WH_MAX_RETRIES 32
 
 typedef enum LogHeaders
@@ -31,6 +33,9 @@ extern char *wh_instance;
 extern char *wh_organization;	/* empty: all that the role may act for */
 
 extern void wh_settings_define(void);
+
+/* What the guard has to know of the settings. */
+extern void wh_settings_policy(GuardPolicy *policy);
 
 /* The default retry schedule in ms; returns the number of delays. */
 extern int	wh_settings_retry_schedule(int *delays);

@@ -27,10 +27,9 @@ static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	Transfer   *transfer = arg;
-	const HttpOptions *options = &transfer->client->options;
 
-	if (!wh_guard_address_allowed(&address->addr, options->rules,
-								  options->rule_count))
+	if (!wh_guard_address_allowed(&address->addr,
+								  &transfer->client->options.policy))
 	{
 		transfer->is_blocked = true;
 		return CURL_SOCKET_BAD;
@@ -83,7 +82,7 @@ set_fixed_options(Transfer *transfer)
 {
 	const HttpOptions *options = &transfer->client->options;
 	CURL	   *easy = transfer->easy;
-	const char *schemes = options->allow_http ? "https,http" : "https";
+	const char *schemes = options->policy.allow_http ? "https,http" : "https";
 	const struct
 	{
 		CURLoption	option;

@@ -90,11 +90,12 @@ static void
 fuzz_url(const uint8_t *data, size_t size, bool allow_http)
 {
 	char	   *url = malloc(size + 1);
+	GuardPolicy policy = {.allow_http = allow_http};
 	UrlVerdict	verdict;
 
 	memcpy(url, data, size);
 	url[size] = '\0';
-	wh_guard_check_url(url, allow_http, NULL, 0, &verdict);
+	wh_guard_check_url(url, &policy, &verdict);
 	if (verdict.is_allowed)
 		check_allowed(url);
 	else

@@ -22,30 +22,31 @@ enum
 	ID, KIND, INPUT, DNS, POLICY, VERDICT, STAGE, WHY
 };
 
+static const GuardPolicy strict;
+static const GuardPolicy with_http = {.allow_http = true};
+
 static bool
 url_allowed(const char *url)
 {
 	UrlVerdict	verdict;
 
-	wh_guard_check_url(url, false, NULL, 0, &verdict);
+	wh_guard_check_url(url, &strict, &verdict);
 	return verdict.is_allowed;
 }
 
 static bool
 address_allowed(const char *text, const char *list)
 {
-	AddressRule rules[WH_GUARD_MAX_RULES];
+	GuardPolicy policy = {0};
 	struct sockaddr_storage address;
-	int			count;
 
-	if (!wh_guard_parse_rules(list, rules, &count) ||
+	if (!wh_guard_parse_rules(list, policy.rules, &policy.rule_count) ||
 		!wh_guard_parse_address(text, &address))
 	{
 		printf("Bail out! cannot read %s or %s\n", text, list);
 		exit(1);
 	}
-	return wh_guard_address_allowed((struct sockaddr *) &address, rules,
-									count);
+	return wh_guard_address_allowed((struct sockaddr *) &address, &policy);
 }
 
 /* Vectors */
@@ -179,10 +180,10 @@ other_families_are_refused(void)
 	struct sockaddr address = {0};
 
 	address.sa_family = AF_UNIX;
-	check(!wh_guard_address_allowed(&address, NULL, 0),
+	check(!wh_guard_address_allowed(&address, &strict),
 		  "a Unix socket is refused");
 	address.sa_family = AF_UNSPEC;
-	check(!wh_guard_address_allowed(&address, NULL, 0),
+	check(!wh_guard_address_allowed(&address, &strict),
 		  "an address without family is refused");
 }
 
@@ -218,7 +219,19 @@ rules_open_exceptions(void)
 		{"::ffff:0:0/95", "169.254.169.254", false},
 		{"::1", "::1", true},
 		{"fe80::/10", "febf::1", true},
-		{"64:ff9b::/96", "64:ff9b::7f00:1", true},
+		{"::1/128", "::1", true},
+		{"::/0", "::", false},
+		{"::7f00:1", "::7f00:1", false},
+		{"::/0", "::7f00:1", false},
+		{"::ffff:0:0:0/96", "::ffff:0:7f00:1", false},
+		{"64:ff9b::/96", "64:ff9b::7f00:1", false},
+		{"64:ff9b::/96", "64:ff9b::808:808", false},
+		{"64:ff9b:1::/48", "64:ff9b:1:1::1", false},
+		{"64:ff9b:2::/48", "64:ff9b:2::1", true},
+		{"2001::/32", "2001:0:1::1", false},
+		{"2001:1::/32", "2001:1::1", true},
+		{"2002::/16", "2002:7f00:1::1", false},
+		{"::/0", "2002:808:808::1", false},
 		{"2001:db8::/33", "2001:db8:7fff::1", true},
 		{"2001:db8::/33", "2001:db8:8000::1", false},
 		{"10.0.0.0/8", "8.8.8.8", true}
@@ -362,7 +375,7 @@ urls_are_refused(void)
 	{
 		char		expected[sizeof(verdict.message)];
 
-		wh_guard_check_url(cases[i].url, false, NULL, 0, &verdict);
+		wh_guard_check_url(cases[i].url, &strict, &verdict);
 		snprintf(expected, sizeof(expected), "invalid endpoint URL: %s",
 				 cases[i].reason);
 		check(!verdict.is_allowed && strcmp(verdict.message, expected) == 0,
@@ -375,39 +388,37 @@ http_is_a_setting(void)
 {
 	UrlVerdict	verdict;
 
-	wh_guard_check_url("HTTP://h/", true, NULL, 0, &verdict);
+	wh_guard_check_url("HTTP://h/", &with_http, &verdict);
 	check(verdict.is_allowed, "http is allowed where the setting says so");
-	wh_guard_check_url("https://h/", true, NULL, 0, &verdict);
+	wh_guard_check_url("https://h/", &with_http, &verdict);
 	check(verdict.is_allowed, "https is still allowed then");
-	wh_guard_check_url("http://127.0.0.1/", true, NULL, 0, &verdict);
+	wh_guard_check_url("http://127.0.0.1/", &with_http, &verdict);
 	check(!verdict.is_allowed, "http to a literal loopback is still refused");
-	wh_guard_check_url("ftp://h/", true, NULL, 0, &verdict);
+	wh_guard_check_url("ftp://h/", &with_http, &verdict);
 	check(!verdict.is_allowed, "ftp is still refused then");
 }
 
 static void
 literal_addresses_obey_the_rules(void)
 {
-	AddressRule rule[WH_GUARD_MAX_RULES];
+	GuardPolicy policy = {0};
 	UrlVerdict	verdict;
-	int			count;
 
-	wh_guard_check_url("https://10.0.0.5/", false, NULL, 0, &verdict);
+	wh_guard_check_url("https://10.0.0.5/", &strict, &verdict);
 	check(strcmp(verdict.message, "address is not allowed") == 0,
 		  "a literal private address has the message of a blocked attempt");
 	check(strcmp(verdict.detail,
 				 "The address 10.0.0.5 is not a public one.") == 0,
 		  "its detail names the address");
 
-	wh_guard_parse_rules("10.0.0.0/8", rule, &count);
-	wh_guard_check_url("https://10.0.0.5/", false, rule, count, &verdict);
+	wh_guard_parse_rules("10.0.0.0/8", policy.rules, &policy.rule_count);
+	wh_guard_check_url("https://10.0.0.5/", &policy, &verdict);
 	check(verdict.is_allowed && verdict.message[0] == '\0' &&
 		  verdict.detail[0] == '\0' && verdict.hint[0] == '\0',
 		  "a rule opens it, and the verdict says nothing");
-	wh_guard_check_url("https://[::ffff:10.0.0.5]/", false, rule, count,
-					   &verdict);
+	wh_guard_check_url("https://[::ffff:10.0.0.5]/", &policy, &verdict);
 	check(verdict.is_allowed, "the rule opens the mapped form");
-	wh_guard_check_url("https://10.0.0.5:5432/", false, rule, count, &verdict);
+	wh_guard_check_url("https://10.0.0.5:5432/", &policy, &verdict);
 	check(!verdict.is_allowed, "the rule opens no refused port");
 }
 
@@ -419,6 +430,7 @@ ports_are_refused(void)
 		"445", "465", "587", "636", "873", "993", "995", "2049", "2375",
 		"2379", "3306", "5432", "6379", "6443", "9200", "11211", "27017"
 	};
+	static const GuardPolicy own = {.own_port = 6543};
 	char		url[64];
 	UrlVerdict	verdict;
 
@@ -427,7 +439,10 @@ ports_are_refused(void)
 		snprintf(url, sizeof(url), "https://h:%s/", ports[i]);
 		check(!url_allowed(url), "port %s is refused", ports[i]);
 	}
-	wh_guard_check_url("https://h:99999/", false, NULL, 0, &verdict);
+	check(url_allowed("https://h:6543/"), "another port is allowed");
+	wh_guard_check_url("https://h:6543/", &own, &verdict);
+	check(!verdict.is_allowed, "but not when it is the server's own");
+	wh_guard_check_url("https://h:99999/", &strict, &verdict);
 	check(strcmp(verdict.detail, "The port is 99999.") == 0,
 		  "the detail names a port out of range");
 }
@@ -472,7 +487,7 @@ messages_keep_secrets(void)
 
 	for (size_t i = 0; i < lengthof(urls); i++)
 	{
-		wh_guard_check_url(urls[i], false, NULL, 0, &verdict);
+		wh_guard_check_url(urls[i], &strict, &verdict);
 		check(!verdict.is_allowed && strstr(verdict.message, "TOKEN") == NULL &&
 			  strstr(verdict.detail, "TOKEN") == NULL &&
 			  strstr(verdict.hint, "TOKEN") == NULL &&
