@@ -19,6 +19,9 @@
 #include "transfer.h"
 
 #define EVENTS_PER_RUN 256
+#define LOOKUP_MS 20			/* between looks for threads that have ended */
+
+static void destroy_when_idle(HttpClient *client);
 
 static void
 block_signals(sigset_t *saved)
@@ -42,13 +45,17 @@ watch_socket(CURL *easy, curl_socket_t socket, int what, void *arg,
 {
 	HttpClient *client = arg;
 	struct epoll_event event = {0};
+	char	   *transfer;
 
 	if (what == CURL_POLL_REMOVE)
 	{
 		epoll_ctl(client->epoll, EPOLL_CTL_DEL, socket, NULL);
 		return 0;
 	}
-	event.data.fd = socket;
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+	if (transfer)				/* not a handle of libcurl's own */
+		((Transfer *) transfer)->socket = socket;
+	event.data.u64 = (uint64_t) client->number << 32 | (uint32_t) socket;
 	if (what & CURL_POLL_IN)
 		event.events |= EPOLLIN;
 	if (what & CURL_POLL_OUT)
@@ -99,10 +106,12 @@ wh_http_open_descriptor(void)
 HttpClient *
 wh_http_create(const HttpOptions *options)
 {
+	static int	last_number = 0;
 	HttpClient *client = calloc(1, sizeof(HttpClient));
 
 	if (client == NULL)
 		return NULL;
+	client->number = ++last_number;
 	unsetenv("SSLKEYLOGFILE");
 	client->options = *options;
 	client->timer_us = -1;
@@ -127,6 +136,28 @@ wh_http_create(const HttpOptions *options)
 	return client;
 }
 
+HttpClient *
+wh_http_replace(HttpClient *client, const HttpOptions *options)
+{
+	HttpClient *fresh = client->older ? NULL : wh_http_create(options);
+
+	if (fresh == NULL)
+		return client;
+	fresh->older = client;
+	destroy_when_idle(fresh);
+	return fresh;
+}
+
+/* The older client has done its work when all its results were released. */
+static void
+destroy_when_idle(HttpClient *client)
+{
+	if (client->older == NULL || client->older->busy_count > 0)
+		return;
+	wh_http_destroy(client->older);
+	client->older = NULL;
+}
+
 void
 wh_http_destroy(HttpClient *client)
 {
@@ -135,6 +166,7 @@ wh_http_destroy(HttpClient *client)
 
 	if (client == NULL)
 		return;
+	wh_http_destroy(client->older);
 	block_signals(&saved);
 	while ((transfer = client->all) != NULL)
 	{
@@ -155,6 +187,7 @@ put_away(HttpClient *client, Transfer *transfer)
 	wh_transfer_clear(transfer);
 	transfer->next = client->idle;
 	client->idle = transfer;
+	client->busy_count--;
 }
 
 bool
@@ -168,11 +201,10 @@ wh_http_start(HttpClient *client, const HttpRequest *request)
 	transfer = get_transfer(client);
 	if (transfer)
 	{
+		client->busy_count++;
 		is_started = wh_transfer_prepare(transfer, request) &&
 			curl_multi_add_handle(client->multi, transfer->easy) == CURLM_OK;
-		if (is_started)
-			client->in_flight++;
-		else
+		if (!is_started)
 			put_away(client, transfer);
 	}
 	restore_signals(&saved);
@@ -182,22 +214,25 @@ wh_http_start(HttpClient *client, const HttpRequest *request)
 long
 wh_http_timeout(const HttpClient *client)
 {
-	int64_t		left;
+	long		older = client->older ? wh_http_timeout(client->older) : -1;
+	int64_t		left = -1;
 
 	if (client->done)
 		return 0;
-	if (client->timer_us < 0)
-		return -1;
-	left = client->timer_us - wh_transfer_clock();
-	return left <= 0 ? 0 : (long) ((left + 999) / 1000);
+	if (client->timer_us >= 0)
+	{
+		left = (client->timer_us - wh_transfer_clock() + 999) / 1000;
+		if (left < 0)
+			left = 0;
+	}
+	if (client->lookups.waiting_count > 0 && (left < 0 || left > LOOKUP_MS))
+		left = LOOKUP_MS;
+	return older >= 0 && (left < 0 || left > older) ? older : (long) left;
 }
 
 static void
-finish(HttpClient *client, Transfer *transfer, CURLcode code)
+hand_out(HttpClient *client, Transfer *transfer)
 {
-	wh_transfer_finish(transfer, code);
-	curl_multi_remove_handle(client->multi, transfer->easy);
-	client->in_flight--;
 	transfer->next = client->done;
 	client->done = transfer;
 }
@@ -210,39 +245,69 @@ collect_finished(HttpClient *client)
 
 	while ((message = curl_multi_info_read(client->multi, &left)) != NULL)
 	{
-		char	   *transfer;
+		char	   *private;
+		Transfer   *transfer;
 		CURLcode	code = message->data.result;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-		finish(client, (Transfer *) transfer, code);
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+		transfer = (Transfer *) private;
+		if (!transfer->is_deferred)
+			wh_transfer_finish(transfer, code);
+		curl_multi_remove_handle(client->multi, transfer->easy);
+		if (transfer->is_deferred)
+			wh_lookup_wait(transfer);
+		else
+			hand_out(client, transfer);
 	}
 }
 
-void
-wh_http_run(HttpClient *client)
+/* Names that wait for a thread: it is the turn of some, and others give up. */
+static void
+continue_lookups(HttpClient *client)
 {
-	struct epoll_event events[EVENTS_PER_RUN];
-	sigset_t	saved;
-	int			running;
-	int			count;
+	Transfer   *transfer;
 
-	block_signals(&saved);
-	count = epoll_wait(client->epoll, events, EVENTS_PER_RUN, 0);
-	for (int i = 0; i < count; i++)
+	while ((transfer = wh_lookup_give_up_next(&client->lookups)) != NULL)
 	{
-		int			what = 0;
-
-		if (events[i].events & (EPOLLIN | EPOLLHUP))
-			what |= CURL_CSELECT_IN;
-		if (events[i].events & EPOLLOUT)
-			what |= CURL_CSELECT_OUT;
-		if (events[i].events & EPOLLERR)
-			what |= CURL_CSELECT_ERR;
-		curl_multi_socket_action(client->multi, events[i].data.fd, what,
-								 &running);
+		wh_transfer_give_up(transfer);
+		hand_out(client, transfer);
 	}
+	while ((transfer = wh_lookup_call_next(&client->lookups)) != NULL)
+	{
+		wh_transfer_restart(transfer);
+		if (curl_multi_add_handle(client->multi, transfer->easy) == CURLM_OK)
+			continue;
+		wh_transfer_finish(transfer, CURLE_OUT_OF_MEMORY);
+		hand_out(client, transfer);
+	}
+}
+
+static void
+act_on_event(HttpClient *client, const struct epoll_event *event)
+{
+	int			what = 0;
+	int			running;
+
+	if (client->older && event->data.u64 >> 32 == (uint32_t) client->older->number)
+		client = client->older;
+	if (event->events & (EPOLLIN | EPOLLHUP))
+		what |= CURL_CSELECT_IN;
+	if (event->events & EPOLLOUT)
+		what |= CURL_CSELECT_OUT;
+	if (event->events & EPOLLERR)
+		what |= CURL_CSELECT_ERR;
+	curl_multi_socket_action(client->multi, (curl_socket_t) event->data.u64,
+							 what, &running);
+}
+
+/* What a client does at the end of a run, whatever has happened. */
+static void
+finish_run(HttpClient *client)
+{
+	int			running;
+
 	if (client->timer_us >= 0 && client->timer_us <= wh_transfer_clock())
 	{
 		client->timer_us = -1;
@@ -250,6 +315,24 @@ wh_http_run(HttpClient *client)
 								 &running);
 	}
 	collect_finished(client);
+	if (client->lookups.waiting_count > 0)
+		continue_lookups(client);
+}
+
+void
+wh_http_run(HttpClient *client)
+{
+	struct epoll_event events[EVENTS_PER_RUN];
+	sigset_t	saved;
+	int			count;
+
+	block_signals(&saved);
+	count = epoll_wait(client->epoll, events, EVENTS_PER_RUN, 0);
+	for (int i = 0; i < count; i++)
+		act_on_event(client, &events[i]);
+	finish_run(client);
+	if (client->older)
+		finish_run(client->older);
 	restore_signals(&saved);
 }
 
@@ -258,28 +341,19 @@ wh_http_next_result(HttpClient *client)
 {
 	Transfer   *transfer = client->done;
 
+	destroy_when_idle(client);
 	if (transfer == NULL)
-		return NULL;
+		return client->older ? wh_http_next_result(client->older) : NULL;
 	client->done = transfer->next;
 	return &transfer->result;
 }
 
-bool
-wh_http_has_results(const HttpClient *client)
-{
-	return client->done != NULL;
-}
-
 void
-wh_http_release(HttpClient *client, HttpResult *result)
+wh_http_release(HttpResult *result)
 {
-	put_away(client, (Transfer *) result);
-}
+	Transfer   *transfer = (Transfer *) result;
 
-int
-wh_http_in_flight(const HttpClient *client)
-{
-	return client->in_flight;
+	put_away(transfer->client, transfer);
 }
 
 const char *

@@ -18,7 +18,6 @@
 
 #define WH_HTTP_ERROR_SIZE 256
 #define WH_HTTP_LINE_SIZE 4400	/* longest header line of a request */
-#define WH_HTTP_HEADERS_SIZE 8192
 
 typedef enum HttpErrorClass
 {
@@ -61,12 +60,13 @@ typedef struct HttpResult
 	HttpErrorClass error_class;
 	char		error[WH_HTTP_ERROR_SIZE];	/* empty after a success */
 	int			status;			/* 0: no status line arrived */
-	const char *headers;		/* as received, at most WH_HTTP_HEADERS_SIZE */
+	const char *headers;		/* as received, then perhaps WH_ANSWER_CUT */
 	size_t		headers_length;
 	const unsigned char *body;
 	size_t		body_length;
 	bool		is_truncated;	/* the body was longer than body_limit */
-	int64_t		duration_us;	/* monotonic clock */
+	int64_t		waited_us;		/* for a name look-up, before it started */
+	int64_t		duration_us;	/* since then, monotonic clock */
 } HttpResult;
 
 typedef struct HttpClient HttpClient;
@@ -76,6 +76,14 @@ extern int	wh_http_open_descriptor(void);
 
 /* NULL: out of memory or descriptors, or libcurl refused to start. */
 extern HttpClient *wh_http_create(const HttpOptions *options);
+
+/*
+ * A client with other options, and new connections.  What the old one has in
+ * flight ends under the old options, and is handed out by the new one.  The
+ * old one itself when it cannot be replaced yet: it still has an older one.
+ */
+extern HttpClient *wh_http_replace(HttpClient *client,
+								   const HttpOptions *options);
 
 /* Ends what is in flight without a result; NULL allowed. */
 extern void wh_http_destroy(HttpClient *client);
@@ -92,11 +100,7 @@ extern void wh_http_run(HttpClient *client);
 /* The next finished request, or NULL. */
 extern HttpResult *wh_http_next_result(HttpClient *client);
 
-extern bool wh_http_has_results(const HttpClient *client);
-
-extern void wh_http_release(HttpClient *client, HttpResult *result);
-
-extern int	wh_http_in_flight(const HttpClient *client);
+extern void wh_http_release(HttpResult *result);
 
 /*
  * The Host header and the request target that libcurl sends for a URL; false

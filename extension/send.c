@@ -24,24 +24,21 @@ static Delivery **on_wire;
 static int	on_wire_count;
 static int	on_wire_size;
 
-/*
- * A changed setting of the client would have to reach the requests on the
- * wire too; so a new client is made when the old one is idle.
- */
 static HttpOptions options;
-static bool is_outdated;
+static bool is_outdated;		/* the client has older ones */
 
-static bool
+/*
+ * Settings reach the requests that start from now on.  What is on the wire
+ * ends as it began; while some is left from before an earlier reload, too, the
+ * client stays and we come again.
+ */
+static void
 replace_client(void)
 {
-	HttpClient *fresh = wh_http_create(&options);
+	HttpClient *old = client;
 
-	if (fresh == NULL)
-		return false;
-	wh_http_destroy(client);
-	client = fresh;
-	is_outdated = false;
-	return true;
+	client = wh_http_replace(old, &options);
+	is_outdated = client == old;
 }
 
 bool
@@ -54,9 +51,11 @@ wh_send_configure(void)
 	if (client == NULL)
 	{
 		options.descriptor = wh_http_open_descriptor();
-		return options.descriptor >= 0 && replace_client();
+		if (options.descriptor >= 0)
+			client = wh_http_create(&options);
+		return client != NULL;
 	}
-	is_outdated = true;
+	replace_client();
 	return true;
 }
 
@@ -184,9 +183,8 @@ wh_send(Delivery *list)
 {
 	MemoryContext old = CurrentMemoryContext;
 
-	if (is_outdated && wh_http_in_flight(client) == 0 &&
-		!wh_http_has_results(client))
-		(void) replace_client();
+	if (is_outdated)
+		replace_client();
 	while (list)
 	{
 		Delivery   *delivery = list;
@@ -221,6 +219,7 @@ wh_send_next_finished(void)
 		return NULL;
 	delivery = result->owner;
 	delivery->ended_at = GetCurrentTimestamp();
+	delivery->started_at += result->waited_us;
 	delivery->result = result;
 	delivery->is_from_client = true;
 	forget_on_wire(delivery);
@@ -231,7 +230,7 @@ void
 wh_send_release(Delivery *delivery)
 {
 	if (delivery->is_from_client)
-		wh_http_release(client, delivery->result);
+		wh_http_release(delivery->result);
 }
 
 int

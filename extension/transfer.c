@@ -8,10 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "transfer.h"
+
+/*
+ * How much may arrive for an answer beside the body that is kept: headers and
+ * what TLS and chunks add, by the most wasteful of honest servers, which sends
+ * each byte in a chunk and a record of its own.
+ */
+#define CALLS_PER_COUNT 16
+#define FLOOD_BYTES (1024 * 1024)
+#define FLOOD_FACTOR 40
 
 int64_t
 wh_transfer_clock(void)
@@ -39,41 +50,54 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 				  address->protocol);
 }
 
-/* A status line begins anew: what came before was an interim answer. */
 static size_t
 receive_header(char *bytes, size_t size, size_t count, void *arg)
 {
 	Transfer   *transfer = arg;
-	size_t		length = size * count;
-	size_t		used = transfer->result.headers_length;
-	size_t		room;
 
-	if (length > 5 && memcmp(bytes, "HTTP/", 5) == 0)
-		used = 0;
-	room = sizeof(transfer->header_bytes) - used;
-	memcpy(transfer->header_bytes + used, bytes,
-		   length < room ? length : room);
-	transfer->result.headers_length = used + (length < room ? length : room);
-	return length;
+	return wh_answer_add_head(&transfer->answer, bytes, size * count) ?
+		size * count : 0;
 }
 
+/* Returning 0 ends the transfer: we have seen enough. */
 static size_t
 receive_body(char *bytes, size_t size, size_t count, void *arg)
 {
 	Transfer   *transfer = arg;
-	HttpResult *result = &transfer->result;
-	size_t		length = size * count;
-	size_t		room = transfer->client->options.body_limit -
-	result->body_length;
 
-	if (length <= room)
-		room = length;
-	memcpy(transfer->body_bytes + result->body_length, bytes, room);
-	result->body_length += room;
-	if (room == length)
-		return length;
-	result->is_truncated = true;
-	return 0;					/* ends the transfer: we have seen enough */
+	return wh_answer_add_body(&transfer->answer, bytes, size * count) ?
+		size * count : 0;
+}
+
+/*
+ * A receiver can send bytes that reach neither of these, such as endless chunk
+ * extensions.  Whoever keeps libcurl reading for long has the bytes of its
+ * connection counted; the first count says where it stood before, because the
+ * connection may have served others.
+ */
+static int
+watch_progress(void *arg, curl_off_t to_receive, curl_off_t received,
+			   curl_off_t to_send, curl_off_t sent)
+{
+	Transfer   *transfer = arg;
+	struct tcp_info info = {0};
+	socklen_t	length = sizeof(info);
+
+	if (++transfer->progress_calls % CALLS_PER_COUNT != 0 ||
+		getsockopt(transfer->socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+		return 0;
+	if (transfer->progress_calls == CALLS_PER_COUNT)
+		transfer->bytes_before = info.tcpi_bytes_received;
+	transfer->is_flooded = info.tcpi_bytes_received - transfer->bytes_before >
+		FLOOD_BYTES + FLOOD_FACTOR * transfer->answer.body_size;
+	return transfer->is_flooded;
+}
+
+/* libcurl is about to look a name up. */
+static int
+begin_lookup(void *resolver, void *reserved, void *arg)
+{
+	return wh_lookup_begin(arg) ? 0 : 1;
 }
 
 /* Options that are the same for every transfer: design, "Rules". */
@@ -97,6 +121,7 @@ set_fixed_options(Transfer *transfer)
 		{CURLOPT_NETRC, CURL_NETRC_IGNORED},
 		{CURLOPT_DNS_CACHE_TIMEOUT, 0}, {CURLOPT_HTTP09_ALLOWED, 0},
 		{CURLOPT_HTTP_CONTENT_DECODING, 0}, {CURLOPT_POST, 1},
+		{CURLOPT_NOPROGRESS, 0},
 		{CURLOPT_TCP_NODELAY, 1}, {CURLOPT_BUFFERSIZE, 16384},
 		{CURLOPT_UPLOAD_BUFFERSIZE, 16384},
 	};
@@ -109,6 +134,7 @@ set_fixed_options(Transfer *transfer)
 		{CURLOPT_PROTOCOLS_STR, schemes}, {CURLOPT_CAPATH, NULL},
 		{CURLOPT_OPENSOCKETDATA, transfer}, {CURLOPT_HEADERDATA, transfer},
 		{CURLOPT_WRITEDATA, transfer}, {CURLOPT_PRIVATE, transfer},
+		{CURLOPT_XFERINFODATA, transfer}, {CURLOPT_RESOLVER_START_DATA, transfer},
 		{CURLOPT_ERRORBUFFER, transfer->curl_error},
 	};
 
@@ -124,6 +150,8 @@ set_fixed_options(Transfer *transfer)
 	}
 	return curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, begin_lookup) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch_progress) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, receive_header) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive_body) == CURLE_OK;
 }
@@ -137,8 +165,9 @@ wh_transfer_create(HttpClient *client)
 		return NULL;
 	transfer->client = client;
 	transfer->easy = curl_easy_init();
-	transfer->body_bytes = malloc(client->options.body_limit + 1);
-	if (transfer->easy == NULL || transfer->body_bytes == NULL ||
+	transfer->answer.body_size = client->options.body_limit;
+	transfer->answer.body = malloc(client->options.body_limit + 1);
+	if (transfer->easy == NULL || transfer->answer.body == NULL ||
 		!set_fixed_options(transfer))
 	{
 		wh_transfer_destroy(transfer);
@@ -162,7 +191,7 @@ wh_transfer_destroy(Transfer *transfer)
 {
 	curl_easy_cleanup(transfer->easy);
 	free_headers(transfer);
-	free(transfer->body_bytes);
+	free(transfer->answer.body);
 	free(transfer);
 }
 
@@ -211,9 +240,10 @@ wh_transfer_prepare(Transfer *transfer, const HttpRequest *request)
 
 	memset(result, 0, sizeof(*result));
 	result->owner = request->owner;
-	transfer->is_blocked = transfer->is_dialled = false;
-	transfer->curl_error[0] = '\0';
-	transfer->started_us = wh_transfer_clock();
+	transfer->timeout_us = request->timeout_ms * (int64_t) 1000;
+	transfer->is_called = false;
+	wh_transfer_restart(transfer);
+	transfer->queued_us = transfer->started_us;
 	return set_headers(transfer, request->headers) &&
 		curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK &&
@@ -225,77 +255,59 @@ wh_transfer_prepare(Transfer *transfer, const HttpRequest *request)
 }
 
 void
+wh_transfer_restart(Transfer *transfer)
+{
+	transfer->is_blocked = transfer->is_dialled = false;
+	transfer->is_flooded = transfer->is_deferred = false;
+	transfer->name = 0;
+	transfer->socket = CURL_SOCKET_BAD;
+	transfer->progress_calls = 0;
+	transfer->curl_error[0] = '\0';
+	wh_answer_clear(&transfer->answer);
+	transfer->started_us = wh_transfer_clock();
+}
+
+void
 wh_transfer_clear(Transfer *transfer)
 {
 	free_headers(transfer);
-}
-
-static HttpErrorClass
-classify(const Transfer *transfer, CURLcode code)
-{
-	switch (code)
-	{
-		case CURLE_OK:
-			return transfer->result.status / 100 == 2 ? HTTP_OK : HTTP_STATUS;
-		case CURLE_OPERATION_TIMEDOUT:
-			return HTTP_TIMEOUT;
-		case CURLE_COULDNT_RESOLVE_HOST:
-			return HTTP_DNS;
-		case CURLE_COULDNT_CONNECT:
-			return HTTP_CONNECT;
-		case CURLE_SSL_CONNECT_ERROR:
-		case CURLE_PEER_FAILED_VERIFICATION:
-		case CURLE_SSL_CIPHER:
-		case CURLE_SSL_CERTPROBLEM:
-		case CURLE_SSL_CACERT_BADFILE:
-		case CURLE_SSL_ISSUER_ERROR:
-		case CURLE_SSL_INVALIDCERTSTATUS:
-			return HTTP_TLS;
-		case CURLE_OUT_OF_MEMORY:
-		case CURLE_FAILED_INIT:
-		case CURLE_URL_MALFORMAT:
-			return HTTP_INTERNAL;
-		default:
-			return HTTP_PROTOCOL;
-	}
-}
-
-static const char *
-describe(const Transfer *transfer, CURLcode code)
-{
-	switch (transfer->result.error_class)
-	{
-		case HTTP_OK:
-		case HTTP_STATUS:
-			return "";
-		case HTTP_BLOCKED:
-			return WH_GUARD_BLOCKED;
-		default:
-			return transfer->curl_error[0] ? transfer->curl_error :
-				curl_easy_strerror(code);
-	}
 }
 
 void
 wh_transfer_finish(Transfer *transfer, CURLcode code)
 {
 	HttpResult *result = &transfer->result;
+	const Answer *answer = &transfer->answer;
 	long		status = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-	result->status = (int) status;
-	if (code == CURLE_WRITE_ERROR && result->is_truncated)
+	if (code == CURLE_WRITE_ERROR && answer->is_body_cut)
 		code = CURLE_OK;		/* we stopped it ourselves, at the cap */
-	result->error_class = classify(transfer, code);
-	if (transfer->is_blocked && !transfer->is_dialled)
-		result->error_class = HTTP_BLOCKED;
+	result->status = (int) status;
+	result->error_class = wh_http_classify(transfer, code);
 	if (result->error_class == HTTP_STATUS)
 		snprintf(result->error, sizeof(result->error),
 				 "the receiver answered with status %ld", status);
 	else
 		snprintf(result->error, sizeof(result->error), "%s",
-				 describe(transfer, code));
-	result->headers = transfer->header_bytes;
-	result->body = transfer->body_bytes;
+				 wh_http_describe(transfer, code));
+	result->headers = answer->head;
+	result->headers_length = answer->head_length;
+	result->body = answer->body;
+	result->body_length = answer->body_length;
+	result->is_truncated = answer->is_body_cut;
+	result->waited_us = transfer->started_us - transfer->queued_us;
+	result->duration_us = wh_transfer_clock() - transfer->started_us;
+	wh_lookup_end(transfer);
+}
+
+void
+wh_transfer_give_up(Transfer *transfer)
+{
+	HttpResult *result = &transfer->result;
+
+	result->error_class = HTTP_DNS;
+	strcpy(result->error,
+		   "the name was not looked up, because too many look-ups go unanswered");
 	result->duration_us = wh_transfer_clock() - transfer->started_us;
 }

@@ -7,12 +7,14 @@
 
 #include <curl/curl.h>
 
+#include "answer.h"
 #include "http.h"
+#include "lookup.h"
 
 typedef struct Transfer
 {
 	HttpResult	result;			/* first: a result is its transfer */
-	struct Transfer *next;		/* in the list of idle or of done ones */
+	struct Transfer *next;		/* in the list of idle, waiting or done ones */
 	struct Transfer *newer;		/* in the list of all */
 	HttpClient *client;
 	CURL	   *easy;
@@ -20,18 +22,30 @@ typedef struct Transfer
 	char		curl_error[CURL_ERROR_SIZE];
 	bool		is_blocked;		/* an address was refused */
 	bool		is_dialled;		/* an address was accepted */
+	bool		is_flooded;		/* bytes came that are no part of an answer */
+	bool		is_deferred;	/* libcurl let go of it before its look-up */
+	bool		is_called;		/* and may do it now */
+	uint64_t	name;			/* looked up, as a hash; 0: none was */
+	LookupClass lookup_class;
+	int64_t		queued_us;
 	int64_t		started_us;
-	char		header_bytes[WH_HTTP_HEADERS_SIZE];
-	unsigned char *body_bytes;	/* body_limit bytes */
+	int64_t		timeout_us;
+	curl_socket_t socket;		/* the last one that libcurl waited for */
+	int			progress_calls;
+	uint64_t	bytes_before;	/* of that socket, at the first count */
+	Answer		answer;
 } Transfer;
 
 struct HttpClient
 {
 	HttpOptions options;
+	HttpClient *older;			/* finishes what it began before a reload */
+	int			number;			/* tells its events from the older one's */
 	CURLM	   *multi;
 	int			epoll;			/* options.descriptor */
 	int64_t		timer_us;		/* -1: none */
-	int			in_flight;
+	int			busy_count;		/* transfers that are not idle */
+	Lookups		lookups;
 	Transfer   *idle;
 	Transfer   *done;
 	Transfer   *all;
@@ -45,8 +59,18 @@ extern void wh_transfer_destroy(Transfer *transfer);
 extern bool wh_transfer_prepare(Transfer *transfer,
 								const HttpRequest *request);
 
+/* Start the clock anew, after a wait. */
+extern void wh_transfer_restart(Transfer *transfer);
+
 /* Put down in the result how the transfer ended. */
 extern void wh_transfer_finish(Transfer *transfer, CURLcode code);
+
+/* The same for one that waited in vain for its look-up. */
+extern void wh_transfer_give_up(Transfer *transfer);
+
+/* Class of an outcome, and words for it; see http_error.c. */
+extern HttpErrorClass wh_http_classify(const Transfer *transfer, CURLcode code);
+extern const char *wh_http_describe(const Transfer *transfer, CURLcode code);
 
 /* Forget the request. */
 extern void wh_transfer_clear(Transfer *transfer);
