@@ -89,6 +89,8 @@ BEHAVIOURS = {
     "hang": lambda request, where="answer": [*HANGS[where], HANG],
     "drip": lambda request, length="1000": itertools.chain(
         [200, head(200, length)], *[[0.1, b"."]] * int(length)),
+    "last": lambda request, status="200": [
+        *answer(status, b"bye", "Connection: close"), CLOSE],
     "close": lambda request: [None, CLOSE],
     "reset": lambda request: [None, RESET],
     # 200, but less body than announced; a reset must not overtake it.
@@ -304,7 +306,8 @@ class Receiver:
     def run(self):
         address = self.options.address, self.options.port
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        listener = socket.create_server(address, family=family, backlog=1024)
+        listener = socket.create_server(address, family=family, backlog=1024,
+                                        dualstack_ipv6=address[0] == "::")
         port = listener.getsockname()[1]
         if self.options.ready_file:
             new_file = self.options.ready_file + ".new"
@@ -316,9 +319,18 @@ class Receiver:
         for number in itertools.count(1):
             client, peer = listener.accept()
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.options.connections:
+                self.note_connection(client)
             connection = Connection(client, number, peer[1])
             threading.Thread(target=self.serve, args=[connection],
                              daemon=True).start()
+
+    def note_connection(self, client):
+        """Which of our addresses was dialled, IPv4 as such."""
+        address, port = client.getsockname()[:2]
+        address = address.removeprefix("::ffff:")
+        with open(self.options.connections, "a", encoding="ascii") as file:
+            print(address, port, file=file)
 
     def serve(self, connection):
         try:
@@ -412,10 +424,11 @@ def parse_options():
     option = parser.add_argument
     option("--cert")
     option("--key")
-    option("--address", default="127.0.0.1")
+    option("--address", default="127.0.0.1", help="::: all, IPv4 too")
     option("--port", type=int, default=0, help="0 (the default): a free one")
     option("--ready-file", help="gets the port once the receiver listens")
     option("--journal", help="one JSON line for each request is appended")
+    option("--connections", help="gets a line for each: the address dialled")
     option("--secret", action="append", default=[],
            help="verify signatures (again for an older one; newest first)")
     option("--secret-file", help="more of them, read at each request")
