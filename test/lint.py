@@ -16,6 +16,9 @@ FORBIDDEN = {
     "guard": (*TRANSACTIONS, "postgres.h"),
     "sign": (*TRANSACTIONS, "postgres.h"),
     "text": (*TRANSACTIONS, "postgres.h"),
+    "answer": (*TRANSACTIONS, "postgres.h"),
+    "lookup": TRANSACTIONS,
+    "transfer": TRANSACTIONS,
     "retry": (*TRANSACTIONS, "postgres.h"),
     "queue": ("curl/",),
 }

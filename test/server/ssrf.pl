@@ -19,8 +19,9 @@ my $home = PostgreSQL::Test::Utils::tempdir();
 append_to_file("$home/.netrc", "default login user password from-netrc\n");
 append_to_file("$home/.curlrc", "proxy = http://127.0.0.1:3128\ninsecure\n");
 append_to_file(
-	"$home/openssl.cnf", "openssl_conf = all\n[all]\nproviders = some\n"
-	  . "[some]\nnull = it\n[it]\nactivate = 1\n");
+	"$home/openssl.cnf", "openssl_conf = all\n[all]\nssl_conf = tls\n"
+	  . "[tls]\nsystem_default = weak\n[weak]\nMinProtocol = TLSv1\n"
+	  . "CipherString = ALL:\@SECLEVEL=0\nVerifyMode = None\n");
 my %hostile = (
 	(map { ($_ => 'http://127.0.0.1:3128', uc $_ => 'http://127.0.0.1:3128') }
 		  'http_proxy', 'https_proxy', 'all_proxy'),
@@ -32,15 +33,19 @@ my %hostile = (
 	CURL_CA_BUNDLE => "$home/.netrc",
 	SSLKEYLOGFILE => "$home/keys",
 	OPENSSL_CONF => "$home/openssl.cnf");
-my $t;
+my $t = Webhook->new('ssrf', "webhook.allow_addresses = ''",
+	"webhook.retry_schedule = ''", 'webhook.timeout = 10s');
 {
 	local @ENV{ keys %hostile } = values %hostile;
-	$t = Webhook->new('ssrf', "webhook.allow_addresses = ''",
-		"webhook.retry_schedule = ''", 'webhook.timeout = 10s');
+	$t->node->restart;
 }
 my $seen = "$home/connections";
 my $receiver = Webhook::start_receiver(
 	address => '::', port => 443, connections => $seen);
+my $old_tls = Webhook::start_receiver(
+	address => '::', port => 8444, 'tls-max' => '1.1');
+my $self_signed = Webhook::start_receiver(
+	address => '::', port => 8445, cert => 'selfsigned');
 start_catchers(80, 3128, 8443);
 $t->{receiver} = $receiver;
 
@@ -283,13 +288,18 @@ is("$ended{$_->[0]}{response_status} $ended{$_->[0]}{error_class}", "$_->[1] htt
 is(scalar(grep { $_ ne "$public 443" } dialled()), 0, 'and nobody follows it');
 
 # P098: with all the variables above, requests arrived as they should
-%ended = deliver_to(P098 => 'https://hooks.example.com/ok');
+%ended = deliver_to(P098 => 'https://hooks.example.com/ok',
+	old_tls => 'https://hooks.example.com:8444/ok',
+	self_signed => 'https://hooks.example.com:8445/ok');
 is($ended{P098}{response_status}, 200, 'P098: the proxy of the environment is not used');
 is_deeply([ grep { / 3128$/ } dialled() ], [], 'and not dialled');
 my ($request) = reverse $receiver->journal(qr{^/ok$});
 is(scalar(grep { lc $_->[0] eq 'authorization' } @{ $request->{headers} }), 0,
 	'netrc is not used');
 ok(!-e "$home/keys", 'TLS keys are not logged');
+is($ended{old_tls}{error_class}, 'tls', "OpenSSL's configuration allows no old TLS");
+is($ended{self_signed}{error_class}, 'tls', 'and no certificate that is not trusted');
+is(scalar($old_tls->journal) + $self_signed->journal, 0, 'neither got a request');
 is($t->sql("select status from webhook.test((select id from webhook.endpoint
 	where organization_id = 'P098'))"), '200', 'webhook.test: the same');
 ok(!-e "$home/keys", 'by that neither');
