@@ -250,9 +250,9 @@ fill_row(const Delivery *delivery, const char *outcome, Datum **columns,
 		wh_log_text(result->error, strlen(result->error), true) : 0;
 	columns[LOG_ERROR_CLASS][i] = is_failed ?
 		CStringGetTextDatum(wh_log_error_class(result->error_class)) : 0;
-	nulls[LOG_REQUEST_HEADERS][i] = !has_headers || delivery->headers == NULL;
-	columns[LOG_REQUEST_HEADERS][i] = nulls[LOG_REQUEST_HEADERS][i] ? 0 :
-		CStringGetTextDatum(delivery->headers);
+	nulls[LOG_REQUEST_HEADERS][i] = !has_headers;
+	columns[LOG_REQUEST_HEADERS][i] = has_headers ?
+		CStringGetTextDatum(delivery->headers) : 0;
 	nulls[LOG_RESPONSE_HEADERS][i] = !has_headers || result->headers_length == 0;
 	columns[LOG_RESPONSE_HEADERS][i] = nulls[LOG_RESPONSE_HEADERS][i] ? 0 :
 		wh_log_text(result->headers, result->headers_length, true);
