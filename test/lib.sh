@@ -52,7 +52,7 @@ build_and_install() {
 copy_tree() { # directory
     mkdir "$1"
     for entry in Makefile webhook.control README.md LICENSE \
-        extension sql expected test; do
+        extension sql expected test docs; do
         [ ! -e "$entry" ] || cp -R "$entry" "$1/"
     done
 }

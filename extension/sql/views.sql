@@ -58,18 +58,6 @@ comment on column webhook.delivery_log.payload is 'The request body, the same on
 comment on column webhook.delivery_log.event_id is 'Event id';
 comment on column webhook.delivery_log.is_redelivery is 'True when it had been attempted before and somebody asked for it again';
 
-create function webhook._waiting_events() returns bigint
-language sql stable set search_path to pg_catalog, pg_temp
-begin atomic
-    select count(*) from webhook.event e
-     where e.origin = webhook._origin() and not e.is_test
-       and e.xid <> '3'     -- adopted: was taken
-       and (not exists (select from webhook.cursor c where c.origin = e.origin)
-            or exists (select from webhook.cursor c
-                        where c.origin = e.origin and webhook._is_new(e.xid, e.id, c)));
-end;
-comment on function webhook._waiting_events() is 'Internal: events that were emitted and not yet taken by every worker';
-
 create function webhook._who_locks() returns text
 language sql stable set search_path to pg_catalog, pg_temp
 begin atomic

@@ -146,6 +146,8 @@ insert into statement values
     ('observe', 'read deliveries', $$select * from webhook.delivery$$),
     ('observe', 'read the delivery log', $$select * from webhook.delivery_log$$),
     ('observe', 'read the status', $$select * from webhook.status$$),
+    ('observe', 'read the dashboard', $$select * from webhook.dashboard$$),
+    ('observe', 'read metrics', $$select webhook.openmetrics()$$),
     ('observe', 'read statistics',
      $$select * from webhook.stat_database, webhook.stat_endpoint$$),
     ('observe', 'ask for a reason', $$select * from webhook.explain($2)$$),
