@@ -5,9 +5,11 @@
  * keeps its easy handles, header lists and keyed HMAC contexts.
  *
  *	floor --url URL --cafile FILE [--count N] [--concurrency N]
- *		  [--connections-new]
+ *		  [--connections-new] [--hosts N]
  *
- * With --connections-new each request pays a full TLS handshake.
+ * With --connections-new each request pays a full TLS handshake.  With --hosts
+ * the word HOST in the URL stands for N addresses in turn, those for which the
+ * receiver makes certificates: 127.1.0.1 to 127.1.0.250, 127.1.1.1, ...
  */
 #define _GNU_SOURCE
 #include <curl/curl.h>
@@ -25,6 +27,7 @@
 
 #define BATCH 64
 #define BODY_SIZE 400
+#define PER_SUBNET 250
 #define SECRET "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 #define SECRET_KEY_SIZE 32		/* its bytes are 0, 1, ... 31 */
 
@@ -59,6 +62,7 @@ static const char *url;
 static const char *ca_file;
 static long count = 50000;
 static long concurrency = 64;
+static long hosts = 0;
 static bool connections_new = false;
 
 static CURLM *multi;
@@ -233,10 +237,26 @@ prepare_transfer(Transfer *t)
 }
 
 static void
+choose_host(Transfer *t)
+{
+	const char *host = strstr(url, "HOST");
+	long		number = started % hosts;
+	char		text[1024];
+
+	if (host == NULL)
+		errx(2, "the URL has no HOST");
+	snprintf(text, sizeof(text), "%.*s127.1.%ld.%ld%s", (int) (host - url),
+			 url, number / PER_SUBNET, number % PER_SUBNET + 1, host + 4);
+	set_option(t->easy, CURLOPT_URL, text);
+}
+
+static void
 start(Transfer *t)
 {
 	if (started == count)
 		return;
+	if (hosts > 0)
+		choose_host(t);
 	started++;
 	make_message(t);
 	check_multi(curl_multi_add_handle(multi, t->easy));
@@ -367,9 +387,10 @@ read_options(int argc, char **argv)
 		{"count", required_argument, NULL, 'n'},
 		{"concurrency", required_argument, NULL, 'c'},
 		{"connections-new", no_argument, NULL, 'x'},
+		{"hosts", required_argument, NULL, 'h'},
 		{0}
 	};
-	const char *value[128] = {['n'] = "50000",['c'] = "64"};
+	const char *value[128] = {['n'] = "50000",['c'] = "64",['h'] = "0"};
 	int			option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
@@ -379,9 +400,10 @@ read_options(int argc, char **argv)
 	count = atol(value['n']);
 	concurrency = atol(value['c']);
 	connections_new = value['x'] != NULL;
+	hosts = atol(value['h']);
 	if (value['?'] || !url || !ca_file || count < 1 || concurrency < 1)
 		errx(2, "needs --url URL --cafile FILE [--count N] "
-			 "[--concurrency N] [--connections-new]");
+			 "[--concurrency N] [--connections-new] [--hosts N]");
 }
 
 int

@@ -6,10 +6,14 @@
  * allocation.  Its path says what it gets: /blackhole nothing, ever;
  * /delay/MS 200 after that time; /fail 500; all others 200, at once.
  *
- *	receiver --cert FILE --key FILE [--port N] [--addresses N]
+ *	receiver --cert FILE --key FILE [--port N]
+ *			 [--addresses N --ca FILE --ca-key FILE]
  *
- * prints "port N" and then takes commands on standard input, whose end ends
- * it.  Times are microseconds, of the epoch where they are points in time.
+ * With --addresses it listens on every loopback address and has a certificate
+ * of its own for each of the first N in 127.1.0.0/16 (127.1.0.1 to 127.1.0.250,
+ * 127.1.1.1, ...), made when it starts.  It prints
+ * "port N" and then takes commands on standard input, whose end ends it.  Times
+ * are microseconds, of the epoch where they are points in time.
  *
  *	count				requests so far
  *	connections			connections accepted so far
@@ -17,6 +21,7 @@
  *						are, seconds since the first, its time, the last's,
  *						CPU used since the reset
  *	latencies [PATH]	min p50 p99 max of arrival minus the body's "t":N
+ *	dump FILE			the body's "t":N and the arrival of each, in a file
  *	reset				forget all that was counted
  *
  * PATH is the whole path of a request; only those that begin with /ok count.
@@ -28,7 +33,9 @@
 #include <getopt.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,6 +55,7 @@
 #define BATCH 256
 #define MAX_ARRIVALS (1 << 26)	/* only what is used takes memory */
 #define MAX_REQUEST 65536
+#define PER_SUBNET 250			/* addresses used of each 127.1.n.0/24 */
 
 #define TEN "0123456789"
 #define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
@@ -72,12 +80,15 @@ typedef struct Connection
 
 typedef struct
 {
-	int64_t		latency;		/* -1: the body has no "t" */
+	int64_t		at;
+	int64_t		made;			/* as the body says; -1: it has no "t" */
 	uint64_t	path;			/* hash */
 } Arrival;
 
 static int	epoll;
 static SSL_CTX *tls;
+static X509 **own_certificate;	/* by number of the address */
+static int	own_certificates;
 static TAILQ_HEAD(DelayedHead, Connection) delayed =
 TAILQ_HEAD_INITIALIZER(delayed);
 
@@ -154,8 +165,9 @@ count_request(const char *path, size_t length, const char *body,
 		return;
 	if (++total.arrivals == MAX_ARRIVALS)
 		errx(1, "too many requests without a reset");
+	arrival->at = now;
+	arrival->made = made ? atoll(made + 4) : -1;
 	arrival->path = hash_path(path, length);
-	arrival->latency = made ? now - atoll(made + 4) : -1;
 }
 
 static int
@@ -240,6 +252,26 @@ serve(Connection *c)
 	return 0;
 }
 
+/* The certificate of the address that was dialled, where it has its own. */
+static void
+choose_certificate(SSL *ssl, int fd)
+{
+	struct sockaddr_in address;
+	socklen_t	length = sizeof(address);
+	uint32_t	ip;
+	int			number;
+
+	if (own_certificates == 0 ||
+		getsockname(fd, (struct sockaddr *) &address, &length) != 0)
+		return;
+	ip = ntohl(address.sin_addr.s_addr);
+	number = (ip >> 8 & 255) * PER_SUBNET + (ip & 255) - 1;
+	if (ip >> 16 != (127 << 8 | 1) || number < 0 || number >= own_certificates)
+		return;
+	if (SSL_use_certificate(ssl, own_certificate[number]) != 1)
+		errx(1, "cannot use the certificate of address %d", number);
+}
+
 static void
 accept_connections(int listener)
 {
@@ -257,6 +289,7 @@ accept_connections(int listener)
 		c->ssl = SSL_new(tls);
 		if (c->ssl == NULL || SSL_set_fd(c->ssl, fd) != 1)
 			errx(1, "cannot make a TLS connection");
+		choose_certificate(c->ssl, fd);
 		SSL_set_accept_state(c->ssl);
 		epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 		total.connections++;
@@ -298,8 +331,8 @@ print_latencies(const char *path)
 	if (sorted == NULL)
 		err(1, "latencies");
 	for (int64_t i = 0; i < total.arrivals; i++)
-		if (arrivals[i].latency >= 0 && (!*path || arrivals[i].path == hash))
-			sorted[n++] = arrivals[i].latency;
+		if (arrivals[i].made >= 0 && (!*path || arrivals[i].path == hash))
+			sorted[n++] = arrivals[i].at - arrivals[i].made;
 	qsort(sorted, n, sizeof(int64_t), compare_latencies);
 	if (n == 0)
 		puts("none");
@@ -307,6 +340,20 @@ print_latencies(const char *path)
 		printf("%jd %jd %jd %jd\n", sorted[0], sorted[(n - 1) / 2],
 			   sorted[(n - 1) * 99 / 100], sorted[n - 1]);
 	free(sorted);
+}
+
+static void
+dump(const char *path)
+{
+	FILE	   *file = fopen(path, "w");
+
+	if (file == NULL)
+		err(1, "%s", path);
+	for (int64_t i = 0; i < total.arrivals; i++)
+		fprintf(file, "%jd %jd\n", arrivals[i].made, arrivals[i].at);
+	if (fclose(file) != 0)
+		err(1, "%s", path);
+	puts("ok");
 }
 
 static void
@@ -346,6 +393,8 @@ do_command(void)
 		printf("%jd\n", total.connections);
 	else if (strcmp(name, "latencies") == 0)
 		print_latencies(argument);
+	else if (strcmp(name, "dump") == 0)
+		dump(argument);
 	else if (strcmp(name, "reset") == 0)
 		reset();
 	else if (sscanf(line, "wait %jd %lf", &wait_target, &seconds) == 2)
@@ -414,6 +463,57 @@ prepare_tls(const char *certificate, const char *key)
 	SSL_CTX_set_read_ahead(tls, 1);
 }
 
+static X509 *
+make_certificate(int number, X509 *issuer, EVP_PKEY *issuer_key)
+{
+	X509	   *certificate = X509_new();
+	X509_EXTENSION *names;
+	char		address[64];
+
+	snprintf(address, sizeof(address), "IP:127.1.%d.%d",
+			 number / PER_SUBNET, number % PER_SUBNET + 1);
+	X509_set_version(certificate, X509_VERSION_3);
+	ASN1_INTEGER_set(X509_get_serialNumber(certificate), number + 1);
+	X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+	X509_gmtime_adj(X509_getm_notAfter(certificate), 86400);
+	X509_set_issuer_name(certificate, X509_get_subject_name(issuer));
+	X509_set_pubkey(certificate,
+					X509_get0_pubkey(SSL_CTX_get0_certificate(tls)));
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN",
+							   MBSTRING_ASC, (unsigned char *) address, -1, -1,
+							   0);
+	names = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, address);
+	if (names == NULL || X509_add_ext(certificate, names, -1) != 1 ||
+		X509_sign(certificate, issuer_key, EVP_sha256()) == 0)
+		errx(1, "cannot make the certificate of %s", address);
+	X509_EXTENSION_free(names);
+	return certificate;
+}
+
+static void
+make_certificates(int count, const char *ca, const char *ca_key)
+{
+	FILE	   *ca_file = fopen(ca, "r");
+	FILE	   *key_file = fopen(ca_key, "r");
+	X509	   *issuer;
+	EVP_PKEY   *key;
+
+	if (ca_file == NULL || key_file == NULL)
+		err(1, "%s, %s", ca, ca_key);
+	issuer = PEM_read_X509(ca_file, NULL, NULL, NULL);
+	key = PEM_read_PrivateKey(key_file, NULL, NULL, NULL);
+	own_certificate = calloc(count, sizeof(X509 *));
+	if (issuer == NULL || key == NULL || own_certificate == NULL)
+		errx(1, "certificate authority");
+	for (int i = 0; i < count; i++)
+		own_certificate[i] = make_certificate(i, issuer, key);
+	own_certificates = count;
+	X509_free(issuer);
+	EVP_PKEY_free(key);
+	fclose(ca_file);
+	fclose(key_file);
+}
+
 /* Listen on 127.0.0.1, or on every address, but of the loopback device. */
 static int
 open_listener(int port, bool all_addresses)
@@ -464,20 +564,28 @@ main(int argc, char **argv)
 		{"addresses", required_argument, NULL, 'a'},
 		{"cert", required_argument, NULL, 'c'},
 		{"key", required_argument, NULL, 'k'},
+		{"ca", required_argument, NULL, 'i'},
+		{"ca-key", required_argument, NULL, 'j'},
 		{0}
 	};
-	const char *value[128] = {['p'] = "0",['a'] = "1"};
+	const char *value[128] = {['p'] = "0",['a'] = "0"};
 	struct epoll_event event = {.events = EPOLLIN};
 	int			option;
+	int			addresses;
 	int			listener;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		value[option & 127] = optarg ? optarg : "";
-	if (value['?'] || !value['c'] || !value['k'])
-		errx(2, "needs --cert FILE --key FILE [--port N] [--addresses N]");
+	addresses = atoi(value['a']);
+	if (value['?'] || !value['c'] || !value['k'] ||
+		(addresses > 0 && (!value['i'] || !value['j'])))
+		errx(2, "needs --cert FILE --key FILE [--port N] "
+			 "[--addresses N --ca FILE --ca-key FILE]");
 	prepare_process();
 	prepare_tls(value['c'], value['k']);
-	listener = open_listener(atoi(value['p']), atoi(value['a']) > 1);
+	if (addresses > 0)
+		make_certificates(addresses, value['i'], value['j']);
+	listener = open_listener(atoi(value['p']), addresses > 0);
 	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
 	expect_command(EPOLL_CTL_ADD);
 	run(listener);
