@@ -24,7 +24,6 @@
 #include "take.h"
 
 static Oid	extension = InvalidOid; /* the one this worker serves */
-static bool is_gone;
 
 /* For the server's log, once each.  In a transaction. */
 static void
@@ -51,19 +50,6 @@ tell(WorkerState state)
 						get_database_name(MyDatabaseId), reasons[state])));
 }
 
-static void
-leave_for_good(void)
-{
-	is_gone = true;
-	proc_exit(0);
-}
-
-bool
-wh_ready_is_gone(void)
-{
-	return is_gone;
-}
-
 WorkerState
 wh_ready_check(void)
 {
@@ -78,13 +64,13 @@ wh_ready_check(void)
 	if (!OidIsValid(found))
 	{
 		wh_slot_unwanted(wants);
-		leave_for_good();
+		proc_exit(0);
 	}
 
 	wh_session_begin("checking the installation");
 	found = wh_queue_extension(&version);
 	if (!OidIsValid(found) || (extension && found != extension))
-		leave_for_good();		/* dropped, perhaps made anew: start over */
+		proc_exit(0);			/* dropped, perhaps made anew: start over */
 	extension = found;
 	if (strcmp(version, WEBHOOK_VERSION) != 0)
 		state = WORKER_VERSION;

@@ -13,9 +13,6 @@
  */
 extern WorkerState wh_ready_check(void);
 
-/* The extension that it served was dropped: nothing is left to write to. */
-extern bool wh_ready_is_gone(void);
-
 /*
  * Own the shards of this worker, index of total, for as long as the process
  * lives, waiting for the owner before; then load its cursors and endpoints.

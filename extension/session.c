@@ -14,7 +14,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "tcop/tcopprot.h"
+#include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -80,11 +80,27 @@ pin_settings(void)
 	}
 }
 
+/*
+ * SIGTERM: leave in good order.  A statement or the wait for a standby is cut
+ * short as if cancelled; the process would not come to leaving otherwise.
+ */
+static void
+request_shutdown(SIGNAL_ARGS)
+{
+	int			saved = errno;
+
+	ShutdownRequestPending = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+	errno = saved;
+}
+
 void
 wh_session_connect(Oid database)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, request_shutdown);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	session_user_id = GetUserId();

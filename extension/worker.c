@@ -217,12 +217,6 @@ look_and_take(void)
 	look_for_missed_commits();
 	take_and_send();
 	save_cursors();
-
-	/*
-	 * A shutdown that cut short the wait for a standby: what was taken is
-	 * given back, before its first byte leaves.
-	 */
-	CHECK_FOR_INTERRUPTS();
 }
 
 static void
@@ -246,6 +240,13 @@ turn(void)
 		return;
 	}
 	is_fine = wh_trouble_run(look_and_take, worker.turn_context);
+
+	/*
+	 * It may have cut short the wait for a standby: then what was taken is
+	 * given back, before its first byte leaves.
+	 */
+	if (ShutdownRequestPending)
+		return;
 	wh_results_collect();
 	is_fine &= wh_trouble_run(record_when_worth_while, worker.turn_context);
 	is_fine &= wh_trouble_run(maintain, worker.turn_context);
@@ -329,21 +330,31 @@ has_drained(void)
 	return now >= worker.drain_at;
 }
 
-/* Leaving: what has ended is recorded, what has not does not count. */
 static void
-leave(int code, Datum arg)
+give_back(void)
 {
 	Delivery  **deliveries;
 	int			count = wh_send_list(&deliveries);
 
-	if (!worker.is_ready || wh_ready_is_gone() ||
-		(count == 0 && wh_results_count() == 0))
-		return;
-	AbortOutOfAnyTransaction();
-	MemoryContextSwitchTo(worker.turn_context);
-	if (wh_results_count() > 0)
-		wh_results_record();
-	wh_record_give_back(deliveries, count);
+	if (count > 0)
+		wh_record_give_back(deliveries, count);
+}
+
+/*
+ * Leaving: what has ended is recorded, what has not does not count.  Before
+ * the process exits, while lock_timeout works: who holds a lock must not hold
+ * up the shutdown of the server.
+ */
+static void
+leave(void)
+{
+	if (worker.is_ready)
+	{
+		if (wh_results_count() > 0)
+			wh_trouble_run(wh_results_record, worker.turn_context);
+		wh_trouble_run(give_back, worker.turn_context);
+	}
+	proc_exit(0);
 }
 
 void
@@ -354,7 +365,6 @@ webhook_worker_main(Datum arg)
 	memcpy(&arguments, MyBgworkerEntry->bgw_extra, sizeof(arguments));
 	wh_slot_claim(&arguments);
 	wh_session_connect(arguments.database);
-	before_shmem_exit(leave, 0);
 	worker.index = arguments.index;
 	worker.total = arguments.total;
 	worker.turn_context = AllocSetContextCreate(TopMemoryContext,
@@ -372,8 +382,8 @@ webhook_worker_main(Datum arg)
 	for (;;)
 	{
 		turn();
-		if (has_drained())
-			proc_exit(0);
+		if (ShutdownRequestPending || has_drained())
+			leave();
 		sleep_until_something_happens();
 	}
 }

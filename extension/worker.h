@@ -19,7 +19,4 @@ extern PGDLLEXPORT void webhook_worker_main(Datum arg);
 extern PGDLLEXPORT void webhook_launcher_main(Datum arg);
 extern PGDLLEXPORT void webhook_scout_main(Datum arg);
 
-/* Read and clear: SIGHUP arrived. */
-extern void wh_worker_set_signals(void);
-
 #endif							/* WH_WORKER_H */

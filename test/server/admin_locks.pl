@@ -1,0 +1,136 @@
+# Locks of others, on tables and on rows, and maintenance of our tables: what
+# does not need them goes on, and nothing is lost or sent twice.
+
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+use Webhook;
+
+my $t = Webhook->new('admin_locks');
+my $node = $t->node;
+my $main = $t->endpoint('/ok/main');
+my @events;
+
+sub arrived
+{
+	my ($id) = @_;
+	my %times = $t->receiver->arrivals;
+
+	return $times{$id} // 0;
+}
+
+sub emit_and_wait
+{
+	my ($what) = @_;
+	my $id = $t->emit;
+
+	push @events, $id;
+	Webhook::wait_until("$what: event $id", 30, sub { arrived($id) });
+}
+
+sub worker_failed_for_lock
+{
+	my ($table) = @_;
+
+	$t->wait_for_sql("select state = 'failing'
+			and reason ~ 'process \\d+ holds a lock on table webhook.$table'
+		from webhook.status");
+}
+
+# each_of_our_tables_is_locked for a while
+my $session = $t->session;
+for my $table (qw(endpoint endpoint_secret queue cursor identity attempt))
+{
+	emit_and_wait($table);
+	$t->endpoint("/delay/1500/200?$table", timeout => "'10s'",
+		retry_schedule => "'{}'", events => "'{team.member_added}'");
+	my $slow = $t->emit(event => 'team.member_added');
+	push @events, $slow;
+	$t->wait_for_journal(1, qr/delay.*$table/);
+	$session->query_safe("begin; lock table webhook.$table in access exclusive mode");
+	if ($table ne 'identity' && $table ne 'endpoint_secret')
+	{
+		push @events, $t->emit;
+		worker_failed_for_lock($table);
+	}
+	if ($table eq 'endpoint')
+	{
+		$t->wait_for_sql("select count(*) = 1 from webhook.attempt where event_id = '$slow'");
+		pass('what has been answered is recorded while endpoints are locked');
+	}
+	my ($pid) = $t->worker_pids;
+	my $start = time;
+	kill TERM => $pid;
+	Webhook::wait_until('the worker to end', 10, sub { !kill 0 => $pid });
+	cmp_ok(time - $start, '<', 1, "$table locked: a stop is immediate");
+	$session->query_safe('rollback');
+	$t->wait_until_done;
+}
+my $log = slurp_file($node->logfile);
+cmp_ok(scalar(() = $log =~ /could not do its work/g), '<=', 12,
+	'each worker complains once a minute');
+
+# the_outbox_is_locked: emit waits for it, and only emit does.
+$session->query_safe('begin; lock table webhook.event in access exclusive mode');
+like($t->sql_error("set lock_timeout = '200ms';
+	select webhook.emit('review.completed', 'org_1', '{}')"), qr/^55P03/, 'emit waits for the outbox');
+is($t->sql('select waiting_events is null from webhook.status'), 't',
+	'webhook.status does not');
+$session->query_safe('rollback');
+emit_and_wait('after a lock of the outbox');
+
+$session->quit;
+
+# maintenance_of_our_tables under load
+my $before = $t->receiver->journal;
+my $script = $node->basedir . '/emit.sql';
+append_to_file($script, "select webhook.emit('review.completed', 'org_1', '{}');\n\\sleep 10 ms\n");
+my $load = IPC::Run::start(
+	[ 'pgbench', '--no-vacuum', '--client=2', '--time=300', '--file', $script,
+		'--host', $node->host, '--port', $node->port, 'postgres' ],
+	'>', \my $out, '2>', \my $err);
+for my $statement (
+	'vacuum full webhook.queue', 'vacuum full webhook.endpoint', 'vacuum (full, analyze) webhook.cursor',
+	'vacuum full webhook.attempt', 'vacuum freeze webhook.event', 'vacuum full webhook.event',
+	'reindex table webhook.queue', 'reindex table concurrently webhook.queue',
+	'reindex table concurrently webhook.event', 'reindex schema webhook',
+	'cluster webhook.queue using queue_pkey', 'analyze')
+{
+	my ($status, undef, $stderr) = $node->psql('postgres', $statement);
+	is($status, 0, $statement) or diag($stderr);
+}
+$load->kill_kill(grace => 5);
+$t->wait_until_done(undef, 60);
+my %requests;
+my @journal = $t->receiver->journal;
+$requests{"$_->{id} $_->{path}"}++ for @journal[ $before .. $#journal ];
+is(scalar(grep { $_ != 1 } values %requests), 0, 'nothing is sent twice');
+is( $t->sql("select count(*) from webhook.event e where not is_test and not exists (
+		select from webhook.delivery d where d.event_id = e.id and d.endpoint_id = $main
+			and d.status = 'succeeded') and event_type <> 'team.member_added'"),
+	0, 'nothing is lost');
+is(scalar(grep { !arrived($_) } @events), 0, 'of all');
+
+# truncated_and_deleted_in_flight: attempts end, nothing comes back
+$t->sql('delete from webhook.endpoint');
+my $end = $t->endpoint('/delay/700/500?end', timeout => "'10s'");
+for my $statement ('truncate webhook.queue', 'delete from webhook.queue',
+	'truncate webhook.event, webhook.queue', "delete from webhook.endpoint where id = $end")
+{
+	my $count = $t->receiver->journal(qr/end/);
+	my $id = $t->emit;
+	$t->wait_for_journal($count + 1, qr/end/);
+	$t->sql($statement);
+	$t->wait_for_sql("select count(*) = 1 and bool_and(outcome = 'failed') from webhook.attempt where event_id = '$id'");
+	$t->wait_until_done;
+	is(scalar($t->receiver->journal(qr/end/)), $count + 1, "$statement: the attempt ends, with no other");
+	is($t->sql('select count(*) from webhook.queue'), 0, 'and nothing is left');
+}
+my ($in_flight) = map { $_->{in_flight} } $t->rows('select in_flight from webhook.status');
+is($in_flight, 0, 'nothing is on the wire');
+$t->endpoint('/ok/last');
+emit_and_wait('at last');
+
+done_testing();
