@@ -37,6 +37,8 @@ begin atomic
     ('observer', false, 'execute', 'function webhook._stat_endpoints()'),
     ('observer', false, 'execute', 'function webhook._stat_durations()'),
     ('observer', false, 'select', 'webhook.dashboard'),
+    ('observer', false, 'select', 'webhook.storage'),
+    ('observer', false, 'execute', 'function webhook._storage()'),
     ('observer', false, 'execute', 'function webhook._dashboard()'),
     ('observer', false, 'execute', 'function webhook.openmetrics()'),
     ('observer', false, 'execute', 'function webhook._metrics()'),
@@ -180,6 +182,6 @@ create policy own on webhook.failing
     using (exists (select from webhook.endpoint t where t.id = failing.endpoint_id));
 
 -- Numbers without payloads, for the server's own monitoring role.
-grant select on webhook.stat_database, webhook.stat_endpoint, webhook.dashboard to pg_monitor;
+grant select on webhook.stat_database, webhook.stat_endpoint, webhook.dashboard, webhook.storage to pg_monitor;
 grant execute on function webhook._stat_database(), webhook._stat_endpoints(), webhook._stat_durations() to pg_monitor;
-grant execute on function webhook._dashboard(), webhook.openmetrics(), webhook._metrics() to pg_monitor;
+grant execute on function webhook._dashboard(), webhook._storage(), webhook.openmetrics(), webhook._metrics() to pg_monitor;

@@ -18,7 +18,7 @@ select has_schema('webhook');
 select has_table('webhook', name, 'table ' || name)
   from unnest('{event_type,organization,endpoint,event,queue,attempt}'::name[]) as name;
 select has_view('webhook', name, 'view ' || name)
-  from unnest('{delivery,delivery_log,status}'::name[]) as name;
+  from unnest('{delivery,delivery_log,status,storage,dashboard,stat_database,stat_endpoint}'::name[]) as name;
 
 create temporary table expected_column (relation name, columns text);
 insert into expected_column values

@@ -12,6 +12,8 @@ delete from webhook.cursor;
 
 select is(webhook._drop_expired(), 0, 'an event that nobody has taken keeps its partition');
 select isnt_empty('select from webhook.event', 'the event is there');
+select is(held_by || ', ' || (drop_at - to_at), 'events that are not taken, 30 days', 'storage says what holds it')
+  from webhook.storage where from_at < now() - interval '59 days';
 
 -- When it was taken, but is on the wire
 insert into webhook.cursor (origin, shards, low)
@@ -19,9 +21,13 @@ values (webhook._origin(), -1, pg_snapshot '3:99999999:');
 insert into webhook.queue (event_id, endpoint_id, created_at, origin, attempts)
 values (:'old_id', 1001, now(), webhook._origin(), 1);
 select is(webhook._drop_expired(), 0, 'a delivery on the wire keeps the partition');
+select is(held_by, 'requests on the wire', 'storage says so')
+  from webhook.storage where from_at < now() - interval '59 days';
 
 -- When it only waits, at a paused endpoint
 update webhook.queue set next_attempt_at = now();
+select is(held_by, 'nothing: the next run drops it', 'storage knows what the next run drops')
+  from webhook.storage where from_at < now() - interval '59 days';
 select is(webhook._drop_expired(), 1, 'a delivery older than retention expires');
 select is_empty('select from webhook.event', 'the event is gone');
 select is_empty('select from webhook.queue', 'and what waited for it');
@@ -32,6 +38,10 @@ select is_empty($$select from webhook._partitions('webhook.attempt') where to_at
 select webhook._make_partition(now()) \g /dev/null
 select is(webhook._drop_expired(), 0, 'a partition inside the retention stays');
 select isnt_empty($$select from webhook._partitions('webhook.event')$$, 'it is there');
+select is(row(from_at <= now() and to_at > now(), to_at - from_at, events, attempts, size ~ ' (bytes|kB)$',
+              drop_at - to_at, held_by)::text,
+          '(t,"5 days",0,0,t,"30 days",)', 'storage shows it, and when it will be dropped')
+  from webhook.storage where from_at <= now() and to_at > now();
 
 select * from finish();
 rollback;
