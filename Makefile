@@ -26,7 +26,8 @@ override with_llvm = no
 
 # The install script in its pieces, in this order.
 PIECES = schema access catalogue endpoint header emit delivery watch admin stats \
-	backlog views explain metrics dashboard storage roles grants
+	backlog views explain metrics dashboard storage check \
+	roles grants
 PIECE_FILES = $(wildcard $(PIECES:%=extension/sql/%.sql))
 SCRIPT = webhook--$(EXTVERSION).sql
 DATA = $(wildcard extension/sql/webhook--*--*.sql)

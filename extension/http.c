@@ -119,7 +119,7 @@ wh_http_create(const HttpOptions *options)
 	if (curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK)
 		client->multi = curl_multi_init();
 	client->options.ca_file = strdup(options->ca_file[0] ? options->ca_file :
-									 "/etc/ssl/certs/ca-certificates.crt");
+									 WH_HTTP_CA_FILE);
 	if (!client->multi || !client->options.ca_file)
 	{
 		wh_http_destroy(client);

@@ -16,6 +16,9 @@
 
 #include "guard.h"
 
+/* Where Debian and its like keep the system's authorities. */
+#define WH_HTTP_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
+
 #define WH_HTTP_ERROR_SIZE 256
 #define WH_HTTP_LINE_SIZE 4400	/* longest header line of a request */
 

@@ -15,6 +15,7 @@
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 
+#include "inspect.h"
 #include "queue.h"
 #include "ready.h"
 #include "session.h"
@@ -141,6 +142,7 @@ wh_ready_maintain(void)
 	bool		is_null;
 	bool		is_done;
 
+	wh_inspect_clock();
 	wh_session_begin("maintaining partitions");
 	wh_statement_run(&maintain, NULL, NULL, false);
 	is_done = DatumGetBool(wh_statement_column(0, 1, &is_null));

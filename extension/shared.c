@@ -62,6 +62,7 @@ start_memory(void)
 		wh_shared->lock = &GetNamedLWLockTranche("webhook")[0].lock;
 		wh_shared->launcher_procno = -1;
 		wh_shared->is_scout_wanted = true;
+		wh_shared->clock_offset = wh_shared->clock_jump = 0;
 		for (int i = 0; i < WH_MAX_DATABASES; i++)
 			initialize_database(&wh_shared->databases[i]);
 	}

@@ -69,6 +69,9 @@ typedef struct SharedState
 	LWLock	   *lock;
 	int			launcher_procno;	/* -1: none */
 	bool		is_scout_wanted;	/* somebody should read pg_shdepend */
+	int64		clock_offset;	/* of the clock of the day; see inspect.c */
+	int64		clock_jump;		/* the last one seen, in microseconds */
+	TimestampTz clock_jumped_at;	/* when it was seen */
 	DatabaseSlot databases[WH_MAX_DATABASES];
 } SharedState;
 

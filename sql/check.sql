@@ -15,5 +15,58 @@ values (1001, 'org_1', 'https://hooks.example.com/x', '{invoice.paid}');
 reset check_function_bodies;
 select subject, problem, hint from webhook.check() where subject not like 'worker%';
 
+
+-- What was switched off, lost or pulled out by hand.
+begin;
+alter table review disable trigger "webhook_review.created";
+alter table webhook.endpoint disable trigger check_endpoint;
+alter table webhook.queue set (autovacuum_enabled = off);
+select webhook._make_partition('2026-01-08');
+select format('alter table webhook.attempt detach partition webhook.%I', name)
+  from webhook._partitions('webhook.attempt') \gexec
+insert into webhook.endpoint_secret (endpoint_id, secret) values (999, 'your-webhook-secret');
+set local session_replication_role = replica;
+insert into webhook.endpoint_header (endpoint_id, name, value) values (999, 'X-Team', 'red');
+insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
+values ('01890000-0000-7000-8000-000000000000', 999, now(), now(), webhook._origin());
+set local session_replication_role = origin;
+select subject, problem, hint from webhook.check()
+ where subject ~ '^(partitions|table|trigger|watch|secrets|headers|queue)' and problem !~ 'should have been dropped';
+rollback;
+
+-- Retries that take longer than anything is kept.
+begin;
+insert into webhook.organization values ('org_1', 'One');
+update webhook.endpoint set retry_schedule = '{10 days,20 days}', events = '{*}';
+select webhook.rotate_secret(1001) \g /dev/null
+select subject, problem, hint from webhook.check() where subject like 'endpoint%';
+rollback;
+
+-- Events that are older than anything is kept, or from the future.
+begin;
+select webhook._make_partition(now() - interval '50 days'), webhook._make_partition(now()),
+       webhook._make_partition(now() + interval '1 day');
+insert into webhook.event (id, origin, xid, created_at, event_type, organization_id, payload)
+select webhook._uuid_at(now() + d), webhook._origin(), pg_current_xact_id(), now() + d, 'review.created', 'org_1', '{}'
+  from unnest('{-50 days,25 hours}'::interval[]) d;
+select subject, regexp_replace(regexp_replace(problem, '\d{4}-\S+ \d\d:\d\d:\d\d\S\d+', 'TIME', 'g'), '1 day \S+', 'DURATION') as problem, hint
+  from webhook.check() where subject in ('partitions', 'clock');
+rollback;
+
+-- A copy, an old library.
+begin;
+insert into webhook.identity (origin, instance) values (1, 'other');
+update pg_extension set extversion = '0.9' where extname = 'webhook';
+select subject, regexp_replace(problem, 'library \S+,', 'library VERSION,') as problem, hint
+  from webhook.check() where subject in ('copy', 'version');
+rollback;
+
+-- A member of the role that owns everything.
+create role regress_webhook_member;
+grant webhook to regress_webhook_member;
+select subject, problem, hint from webhook.check() where subject = 'role webhook';
+revoke webhook from regress_webhook_member;
+drop role regress_webhook_member;
+
 drop table review;
 drop extension webhook;

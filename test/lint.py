@@ -18,6 +18,7 @@ FORBIDDEN = {
     "text": (*TRANSACTIONS, "postgres.h"),
     "answer": (*TRANSACTIONS, "postgres.h"),
     "lookup": TRANSACTIONS,
+    "selftest": (*TRANSACTIONS, "postgres.h"),
     "transfer": TRANSACTIONS,
     "retry": (*TRANSACTIONS, "postgres.h"),
     "queue": ("curl/",),

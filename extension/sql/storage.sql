@@ -7,7 +7,7 @@ language sql volatile security definer set search_path to pg_catalog, pg_temp
 -- definer: queue and cursors are not granted
 begin atomic
     with untaken as materialized (select u.id from webhook._untaken(10000) u(id))
-    select p.from_at, p.to_at, e.rows, a.rows, pg_size_pretty(e.bytes + a.bytes), p.to_at + webhook._retention(),
+    select p.from_at, p.to_at, e.rows, a.rows, pg_size_pretty(e.bytes + coalesce(a.bytes, 0)), p.to_at + webhook._retention(),
            case when p.to_at + webhook._retention() > clock_timestamp() then null
                 when exists (select from untaken u where u.id >= b.lower and u.id < b.upper)
                     then 'events that are not taken'
@@ -18,7 +18,8 @@ begin atomic
       from webhook._partitions('webhook.event') p
      cross join lateral (select webhook._uuid_at(p.from_at), webhook._uuid_at(p.to_at)) as b(lower, upper)
       left join webhook._partitions('webhook.attempt') pa using (from_at, to_at)
-     cross join lateral (select format('webhook.%I', p.name)::regclass, format('webhook.%I', pa.name)::regclass) as o(event, attempt)
+     cross join lateral (select format('webhook.%I', p.name)::regclass, case when pa.name is not null then format('webhook.%I', pa.name)::regclass end)
+                    as o(event, attempt)
       left join lateral (select greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid), 0), pg_total_relation_size(c.oid)
                            from pg_class c where c.oid = o.event) as e(rows, bytes) on true
       left join lateral (select greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid), 0), pg_total_relation_size(c.oid)

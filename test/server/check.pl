@@ -1,0 +1,144 @@
+# webhook.check(): what is wrong with a server, each provoked once.
+
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Webhook;
+
+my ($faketime) = glob('/usr/lib/*/faketime/libfaketime.so.1');
+my $t = Webhook->new('check', 'max_worker_processes = 8');
+my $node = $t->node;
+my $dir = PostgreSQL::Test::Utils::tempdir;
+
+# Problems whose subject matches.
+sub problems
+{
+	my ($subject) = @_;
+
+	return $t->sql("select subject || ': ' || problem from webhook.check()
+		where subject ~ '$subject' and hint <> '' order by 1");
+}
+
+# Change a setting, and wait until sessions see it.
+sub change
+{
+	my ($name, $value) = @_;
+
+	$t->configure("$name = '$value'");
+	$t->wait_for_sql("select current_setting('$name') = '$value'");
+}
+
+sub write_file
+{
+	my ($path, $content) = @_;
+
+	unlink $path;
+	append_to_file($path, $content);
+}
+
+# nothing_is_wrong
+$t->wait_for_workers;
+$t->endpoint('/ok');
+$t->emit;
+$t->wait_until_done;
+is(problems('.'), '', 'a server in use, of which nothing is wrong');
+
+# certificates
+my $ca = $t->sql('show webhook.ca_file');
+write_file("$dir/empty.pem", '');
+write_file("$dir/garbage.pem",
+	"-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n");
+for my $case (
+	[ "$dir/missing.pem", qr/the file cannot be read: No such file or directory/ ],
+	[ "$dir/empty.pem", qr/the file has no certificate in it/ ],
+	[ "$dir/garbage.pem", qr/the file has no certificate in it/ ],
+	[ $ca =~ s/ca\.crt$/expired.crt/r, qr/every certificate in the file has expired/ ])
+{
+	my ($path, $problem) = @$case;
+
+	change('webhook.ca_file', $path);
+	like(problems('ca_file'), $problem, 'a CA file: ' . $path =~ s/.*\///r);
+	unlike(problems('ca_file'), qr/\Q$dir\E|certs/, 'its path is not told');
+}
+change('webhook.ca_file', $ca);
+is(problems('.'), '', 'and a good one again');
+
+# settings
+for my $case (
+	[ 'webhook.allow_http', 'on', 'off', qr/requests without TLS can be read/ ],
+	[ 'webhook.allow_addresses', '10.0.0.0/8, ::/0', '127.0.0.0/8', qr/allows every address/ ],
+	[ 'webhook.retry_schedule', '24d, 24d', '1s', qr/^webhook.retry_schedule: retries take 1 mon 18 days,/ ],
+	[ 'autovacuum', 'off', 'on', qr/^autovacuum: it is off/ ],
+	[ 'webhook.enabled', 'off', 'on', qr{^worker 1/1: webhook.enabled is off}m ],
+	[ 'webhook.workers', 8, 1, qr/^max_worker_processes: it is 8, and workers want 9/m ])
+{
+	my ($name, $wrong, $right, $problem) = @$case;
+
+	change($name, $wrong);
+	Webhook::wait_until("$name to be noticed", undef, sub { problems('.') =~ $problem });
+	pass("$name = $wrong");
+	change($name, $right);
+}
+$t->wait_for_sql("select not exists (select from webhook.check())", undef, 60);
+pass('nothing is wrong any more');
+
+# open_files
+SKIP:
+{
+	my $pid = slurp_file($node->data_dir . '/postmaster.pid') =~ s/\n.*//sr;
+
+	skip 'no prlimit here', 1
+	  if system("prlimit --pid $pid --nofile=640:640 2>/dev/null") != 0;
+	like(problems('in_flight'),
+		qr/^webhook.max_in_flight: it is 500, and a process may have 640 files open/,
+		'a limit of open files that is too low');
+}
+
+# an_observer_may_ask
+$t->sql("create role looker login; select webhook.grant_access('looker', 'observer')");
+like($t->sql('set role looker; select count(*) from webhook.check()'), qr/^\d$/,
+	'an observer may ask');
+
+# tls_of_the_machine: OpenSSL configured so that nothing of today works.
+write_file("$dir/openssl.cnf", <<'END');
+openssl_conf = openssl_init
+[openssl_init]
+ssl_conf = ssl_sect
+[ssl_sect]
+system_default = system_default_sect
+[system_default_sect]
+MaxProtocol = TLSv1.1
+END
+{
+	local $ENV{OPENSSL_CONF} = "$dir/openssl.cnf";
+	$node->restart;
+}
+like(problems('TLS'), qr/^TLS: a TLS handshake with ourselves fails: /,
+	'TLS that does not work');
+$node->restart;
+is(problems('TLS'), '', 'and that works again');
+
+# the_clock_is_set
+SKIP:
+{
+	skip 'no libfaketime here', 3 if !$faketime;
+
+	write_file("$dir/clock", "+0\n");
+	local $ENV{LD_PRELOAD} = $faketime;
+	local $ENV{FAKETIME_TIMESTAMP_FILE} = "$dir/clock";
+	local $ENV{FAKETIME_NO_CACHE} = 1;
+	local $ENV{FAKETIME_DONT_FAKE_MONOTONIC} = 1;
+	local $ENV{DONT_FAKE_MONOTONIC} = 1;
+	$node->restart;
+	is(problems('clock'), '', 'a clock that runs');
+	write_file("$dir/clock", "-7200\n");
+	like(problems('clock'),
+		qr/^clock: it was set by -0[12]:\S+, noticed at .*\nclock: the newest event is ahead of it by 0[12]:/,
+		'a clock that was set back');
+	write_file("$dir/clock", "+0\n");
+	like(problems('clock'), qr/^clock: it was set by 0[12]:\S+, noticed at [^\n]*$/,
+		'and forward again');
+}
+
+done_testing();
