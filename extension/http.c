@@ -19,9 +19,10 @@
 #include "transfer.h"
 
 #define EVENTS_PER_RUN 256
+#define MAX_OLDER 16			/* clients that may still be busy */
 #define LOOKUP_MS 20			/* between looks for threads that have ended */
 
-static void destroy_when_idle(HttpClient *client);
+static void destroy_idle(HttpClient *client);
 
 static void
 block_signals(sigset_t *saved)
@@ -139,23 +140,36 @@ wh_http_create(const HttpOptions *options)
 HttpClient *
 wh_http_replace(HttpClient *client, const HttpOptions *options)
 {
-	HttpClient *fresh = client->older ? NULL : wh_http_create(options);
+	HttpClient *fresh;
+	int			age = 0;
 
+	destroy_idle(client);
+	for (HttpClient *older = client; older; older = older->older)
+		age++;
+	fresh = age > MAX_OLDER ? NULL : wh_http_create(options);
 	if (fresh == NULL)
 		return client;
 	fresh->older = client;
-	destroy_when_idle(fresh);
 	return fresh;
 }
 
-/* The older client has done its work when all its results were released. */
+/* An older client has done its work when all its results were released. */
 static void
-destroy_when_idle(HttpClient *client)
+destroy_idle(HttpClient *client)
 {
-	if (client->older == NULL || client->older->busy_count > 0)
-		return;
-	wh_http_destroy(client->older);
-	client->older = NULL;
+	HttpClient *older;
+
+	while ((older = client->older) != NULL)
+	{
+		if (older->busy_count == 0)
+		{
+			client->older = older->older;
+			older->older = NULL;
+			wh_http_destroy(older);
+		}
+		else
+			client = older;
+	}
 }
 
 void
@@ -290,8 +304,10 @@ act_on_event(HttpClient *client, const struct epoll_event *event)
 	int			what = 0;
 	int			running;
 
-	if (client->older && event->data.u64 >> 32 == (uint32_t) client->older->number)
+	while (client && event->data.u64 >> 32 != (uint32_t) client->number)
 		client = client->older;
+	if (client == NULL)
+		return;
 	if (event->events & (EPOLLIN | EPOLLHUP))
 		what |= CURL_CSELECT_IN;
 	if (event->events & EPOLLOUT)
@@ -330,9 +346,8 @@ wh_http_run(HttpClient *client)
 	count = epoll_wait(client->epoll, events, EVENTS_PER_RUN, 0);
 	for (int i = 0; i < count; i++)
 		act_on_event(client, &events[i]);
-	finish_run(client);
-	if (client->older)
-		finish_run(client->older);
+	for (; client; client = client->older)
+		finish_run(client);
 	restore_signals(&saved);
 }
 
@@ -341,7 +356,8 @@ wh_http_next_result(HttpClient *client)
 {
 	Transfer   *transfer = client->done;
 
-	destroy_when_idle(client);
+	if (client->older)
+		destroy_idle(client);
 	if (transfer == NULL)
 		return client->older ? wh_http_next_result(client->older) : NULL;
 	client->done = transfer->next;
@@ -366,35 +382,4 @@ const char *
 wh_http_tls_version(void)
 {
 	return curl_version_info(CURLVERSION_NOW)->ssl_version;
-}
-
-bool
-wh_http_split_url(const char *url, char *host, size_t host_size, char *target,
-				  size_t target_size)
-{
-	CURLU	   *parsed = curl_url();
-	char	   *name = NULL;
-	char	   *port = NULL;
-	char	   *path = NULL;
-	char	   *query = NULL;
-	bool		fits = false;
-
-	if (parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
-		curl_url_get(parsed, CURLUPART_HOST, &name, 0) == CURLUE_OK &&
-		curl_url_get(parsed, CURLUPART_PATH, &path, 0) == CURLUE_OK)
-	{
-		(void) curl_url_get(parsed, CURLUPART_PORT, &port,
-							CURLU_NO_DEFAULT_PORT);
-		(void) curl_url_get(parsed, CURLUPART_QUERY, &query, 0);
-		fits = (size_t) snprintf(host, host_size, "%s%s%s", name,
-								 port ? ":" : "", port ? port : "") < host_size &&
-			(size_t) snprintf(target, target_size, "%s%s%s", path,
-							  query ? "?" : "", query ? query : "") < target_size;
-	}
-	curl_free(name);
-	curl_free(port);
-	curl_free(path);
-	curl_free(query);
-	curl_url_cleanup(parsed);
-	return fits;
 }

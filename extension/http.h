@@ -83,7 +83,8 @@ extern HttpClient *wh_http_create(const HttpOptions *options);
 /*
  * A client with other options, and new connections.  What the old one has in
  * flight ends under the old options, and is handed out by the new one.  The
- * old one itself when it cannot be replaced yet: it still has an older one.
+ * old one itself when it cannot be replaced yet: too many are still busy, or
+ * there is no memory.
  */
 extern HttpClient *wh_http_replace(HttpClient *client,
 								   const HttpOptions *options);

@@ -25,12 +25,11 @@ static int	on_wire_count;
 static int	on_wire_size;
 
 static HttpOptions options;
-static bool is_outdated;		/* the client has older ones */
+static bool is_outdated;		/* the client has not these */
 
 /*
  * Settings reach the requests that start from now on.  What is on the wire
- * ends as it began; while some is left from before an earlier reload, too, the
- * client stays and we come again.
+ * ends as it began.  Where reloads come faster than that, we come again.
  */
 static void
 replace_client(void)

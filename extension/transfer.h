@@ -39,7 +39,7 @@ typedef struct Transfer
 struct HttpClient
 {
 	HttpOptions options;
-	HttpClient *older;			/* finishes what it began before a reload */
+	HttpClient *older;			/* ends what began before a reload, or NULL */
 	int			number;			/* tells its events from the older one's */
 	CURLM	   *multi;
 	int			epoll;			/* options.descriptor */

@@ -297,7 +297,8 @@ class Receiver:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.options.cert, self.options.key)
         if self.options.tls_max:
-            version = ssl.TLSVersion["TLSv1_" + self.options.tls_max[2:]]
+            version = ssl.TLSVersion["TLSv" + self.options.tls_max.
+                                     removesuffix(".0").replace(".", "_")]
             warnings.simplefilter("ignore", DeprecationWarning)
             context.set_ciphers("DEFAULT:@SECLEVEL=0")  # what 1.1 needs
             context.minimum_version = context.maximum_version = version
@@ -436,7 +437,7 @@ def parse_options():
            help="how far off a timestamp may be; 0: any")
     option("--pretty", action="store_true", help="show requests on stdout")
     option("--plain", action="store_true", help="HTTP without TLS")
-    option("--tls-max", choices=["1.1", "1.2"], help="this TLS version only")
+    option("--tls-max", choices=["1.0", "1.1", "1.2"], help="this TLS version only")
     option("--tls-hang", action="store_true", help="accept, say nothing")
     option("--tls-abort", action="store_true", help="reset in the handshake")
     options = parser.parse_args()

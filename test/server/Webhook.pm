@@ -128,6 +128,27 @@ sub emit
 		$options{database});
 }
 
+# Send one event to an URL that gets nothing else, once; the row of that
+# attempt.
+sub attempt_at
+{
+	my ($self, $url, %arguments) = @_;
+	my $organization = 'once_' . ++$self->{organizations};
+
+	$self->sql("select webhook.set_organization('$organization', 'x')",
+		$arguments{database});
+	$self->endpoint($url, organization => $organization,
+		retry_schedule => "'{}'", %arguments);
+	my $event = $self->emit(organization => $organization,
+		database => $arguments{database});
+	$self->wait_for_sql("select exists (select from webhook.attempt
+		where event_id = '$event')", $arguments{database});
+	return ($self->rows(
+			"select *, extract(epoch from duration) as took
+			 from webhook.attempt where event_id = '$event'",
+			$arguments{database}))[0];
+}
+
 sub wait_for_journal
 {
 	my ($self, @arguments) = @_;

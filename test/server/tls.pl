@@ -1,0 +1,94 @@
+# A receiver that is not who it should be gets nothing of a request, and the log
+# says why, in words.
+
+use strict;
+use warnings;
+use File::Copy qw(copy);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Webhook;
+
+my $t = Webhook->new('tls');
+my $certificate = "the receiver's certificate";
+my $missing = "$certificate is from an authority that is not trusted, "
+  . 'or an intermediate certificate is missing';
+my $handshake = 'the TLS handshake failed';
+
+sub fails_with
+{
+	my ($name, $error, %options) = @_;
+	my $receiver = Webhook::start_receiver(%options);
+	my $attempt = $t->attempt_at($receiver->url('/ok'));
+
+	is("$attempt->{error_class}: $attempt->{error}", "tls: $error", $name);
+	is($attempt->{response_status}, undef, "$name: there was no answer");
+	is(scalar($receiver->journal), 0, "$name: nothing of the request was sent");
+}
+
+# certificates_that_do_not_hold
+fails_with('expired', "$certificate has expired", cert => 'expired');
+fails_with('not yet valid', "$certificate is not valid yet", cert => 'notyet');
+fails_with('another name', "$certificate is for another host name",
+	cert => 'wrongname');
+fails_with('self-signed', "$certificate is self-signed", cert => 'selfsigned');
+fails_with('unknown authority', $missing, cert => 'stranger');
+fails_with('truncated chain', $missing, cert => 'truncated');
+
+# no_tls_that_is_good_enough
+fails_with("TLS $_", 'the receiver does not speak TLS 1.2 or later',
+	'tls-max' => $_) for '1.1', '1.0';
+fails_with('plain HTTP', 'the receiver does not speak TLS on this port',
+	plain => 1);
+fails_with('a reset in the handshake', $handshake, 'tls-abort' => 1);
+
+# certificates_that_do
+for my $options ([ cert => 'chained' ], [ 'tls-max' => '1.2' ])
+{
+	my $receiver = Webhook::start_receiver(@$options);
+
+	is($t->attempt_at($receiver->url('/ok'))->{response_status}, 200, "@$options: delivered");
+}
+
+# the_file_of_authorities_is_read_at_each_reload, also by a worker that is never
+# idle; "/last" closes its connection.
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my $ca = $t->node->safe_psql('postgres', 'show webhook.ca_file');
+my $live = "$dir/live.crt";
+
+sub after_reload
+{
+	my ($name, $expected, $change) = @_;
+	my $attempt;
+
+	$change->();
+	$t->node->reload;
+	Webhook::wait_until(
+		"$name: $expected",
+		30,
+		sub {
+			$attempt = $t->attempt_at('/last');
+			return ($attempt->{error} // 'delivered') eq $expected;
+		});
+	is($attempt->{error_class}, $expected eq 'delivered' ? undef : 'tls', "$name: $expected");
+	is($t->sql("select coalesce(error, 'delivered') from webhook.test($attempt->{endpoint_id})"),
+		$expected, "$name: a test says the same");
+}
+
+$t->endpoint('/hang', timeout => "'50s'");
+$t->emit;
+$t->wait_for_journal(1, qr/hang/);
+copy($ca, $live) or die $!;
+after_reload('a copy of the file', 'delivered',
+	sub { $t->node->append_conf('postgresql.conf', "webhook.ca_file = '$live'") });
+my $unreadable = 'the certificate authorities of this server cannot be read';
+after_reload('unreadable', $unreadable, sub { chmod 0, $live });
+after_reload('readable again', 'delivered', sub { chmod 0600, $live });
+after_reload('another authority', $missing,
+	sub { copy($ca =~ s/ca\.crt/strangers-ca.crt/r, $live) or die $! });
+after_reload('no certificates', $unreadable,
+	sub { open my $file, '>', $live; print $file "nonsense\n" });
+after_reload('gone', $unreadable, sub { unlink $live });
+after_reload('back', 'delivered', sub { copy($ca, $live) or die $! });
+is($t->sql("select count(*) from webhook.queue"), 1, 'all while a request was on the wire');
+
+done_testing();
