@@ -106,4 +106,18 @@ wh_compat_init_range_table(EState *estate, RangeTblEntry *entry)
 #endif
 }
 
+/* 16 learned to leave out indexes that do not summarize. */
+static inline List *
+wh_compat_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot,
+							  EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL,
+								 NIL, false);
+#else
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL,
+								 NIL);
+#endif
+}
+
 #endif							/* WH_COMPAT_H */

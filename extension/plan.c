@@ -56,7 +56,7 @@ plan_delivery(TakePlan *plan, Endpoint *endpoint, const char *event_type,
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
 												  "webhook delivery",
-												  ALLOCSET_SMALL_SIZES);
+												  ALLOCSET_DEFAULT_SIZES);
 	Delivery   *delivery = MemoryContextAllocZero(context, sizeof(Delivery));
 
 	delivery->context = context;

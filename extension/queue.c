@@ -1,6 +1,6 @@
 /*
  * queue.c
- *		Taking: what the worker reads of the outbox and writes to the queue.
+ *		Taking: what the worker reads of the outbox and of the queue.
  *
  * Runs in the worker's short transactions.  The statements that read come
  * first in a transaction and see the snapshot it began with, before it has an
@@ -92,40 +92,6 @@ static Statement read_due = {
 	" left join webhook.endpoint t on t.id = q.endpoint_id",
 	SPI_OK_SELECT, 4,
 	{INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4OID}
-};
-
-static Statement insert_rows = {
-	"insert into webhook.queue"
-	" (event_id, endpoint_id, created_at, next_attempt_at, origin, attempts)"
-	" select n.event_id, n.endpoint_id, n.created_at,"
-	"  case when n.is_sending then null else n.created_at end, $5,"
-	"  case when n.is_sending then 1 else 0 end"
-	" from unnest($1, $2, $3, $4)"
-	"  as n(event_id, endpoint_id, created_at, is_sending)"
-	" on conflict do nothing"
-	" returning event_id, endpoint_id, ctid",
-	SPI_OK_INSERT_RETURNING, 5,
-	{UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, INT4OID}
-};
-
-static Statement mark_sending = {
-	"update webhook.queue q"
-	" set next_attempt_at = null, attempts = q.attempts + 1"
-	" from unnest($1, $2, $3) as d(tid, event_id, endpoint_id)"
-	" where q.ctid = d.tid and q.event_id = d.event_id"
-	"  and q.endpoint_id = d.endpoint_id"
-	" returning q.event_id, q.endpoint_id, q.ctid",
-	SPI_OK_UPDATE_RETURNING, 3,
-	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
-};
-
-static Statement drop_rows = {
-	"delete from webhook.queue q"
-	" using unnest($1, $2, $3) as d(tid, event_id, endpoint_id)"
-	" where q.ctid = d.tid and q.event_id = d.event_id"
-	"  and q.endpoint_id = d.endpoint_id",
-	SPI_OK_DELETE, 3,
-	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
 };
 
 int
@@ -220,108 +186,6 @@ wh_queue_read_due(const DueWish *wishes, int count, DueRow **rows)
 	for (uint64 i = 0; i < found; i++)
 		read_due_row(i, &(*rows)[i]);
 	return (int) found;
-}
-
-/* Does row i of the result carry this key?  Columns 1 and 2. */
-static bool
-is_same_delivery(uint64 row, const pg_uuid_t *event_id, int64 endpoint_id)
-{
-	bool		is_null;
-
-	return memcmp(DatumGetUUIDP(wh_statement_column(row, 1, &is_null)),
-				  event_id, sizeof(*event_id)) == 0 &&
-		DatumGetInt64(wh_statement_column(row, 2, &is_null)) == endpoint_id;
-}
-
-void
-wh_queue_insert(QueueRow *rows, int count)
-{
-	Datum	   *columns[4];
-	Datum		values[5];
-	uint64		inserted;
-	uint64		at = 0;
-
-	if (count == 0)
-		return;
-	for (int c = 0; c < 4; c++)
-		columns[c] = palloc(count * sizeof(Datum));
-	for (int i = 0; i < count; i++)
-	{
-		columns[0][i] = UUIDPGetDatum(&rows[i].event_id);
-		columns[1][i] = Int64GetDatum(rows[i].endpoint_id);
-		columns[2][i] = TimestampTzGetDatum(rows[i].created_at);
-		columns[3][i] = BoolGetDatum(rows[i].is_sending);
-	}
-	values[0] = wh_statement_array(columns[0], NULL, count, UUIDOID);
-	values[1] = wh_statement_array(columns[1], NULL, count, INT8OID);
-	values[2] = wh_statement_array(columns[2], NULL, count, TIMESTAMPTZOID);
-	values[3] = wh_statement_array(columns[3], NULL, count, BOOLOID);
-	values[4] = Int32GetDatum(wh_outbox_origin());
-	inserted = wh_statement_run(&insert_rows, values, NULL, false);
-
-	/* Rows come back in the order given; some may have been there. */
-	for (int i = 0; i < count; i++)
-	{
-		bool		is_null;
-
-		rows[i].is_new = at < inserted &&
-			is_same_delivery(at, &rows[i].event_id, rows[i].endpoint_id);
-		if (rows[i].is_new)
-			rows[i].tid = *(ItemPointer) DatumGetPointer(wh_statement_column(at++, 3, &is_null));
-	}
-}
-
-static void
-make_keys(const DueRow *rows, int count, Datum *values)
-{
-	Datum	   *columns[3];
-
-	for (int c = 0; c < 3; c++)
-		columns[c] = palloc(Max(count, 1) * sizeof(Datum));
-	for (int i = 0; i < count; i++)
-	{
-		columns[0][i] = PointerGetDatum(&rows[i].tid);
-		columns[1][i] = UUIDPGetDatum(&rows[i].event_id);
-		columns[2][i] = Int64GetDatum(rows[i].endpoint_id);
-	}
-	values[0] = wh_statement_array(columns[0], NULL, count, TIDOID);
-	values[1] = wh_statement_array(columns[1], NULL, count, UUIDOID);
-	values[2] = wh_statement_array(columns[2], NULL, count, INT8OID);
-}
-
-void
-wh_queue_mark_sending(DueRow *rows, int count)
-{
-	Datum		values[3];
-	uint64		marked;
-	uint64		at = 0;
-
-	if (count == 0)
-		return;
-	make_keys(rows, count, values);
-	marked = wh_statement_run(&mark_sending, values, NULL, false);
-	for (int i = 0; i < count; i++)
-	{
-		bool		is_null;
-
-		/* A row that somebody changed meanwhile is not ours to send. */
-		if (at < marked &&
-			is_same_delivery(at, &rows[i].event_id, rows[i].endpoint_id))
-			rows[i].tid = *(ItemPointer) DatumGetPointer(wh_statement_column(at++, 3, &is_null));
-		else
-			rows[i].event_type = NULL;
-	}
-}
-
-void
-wh_queue_drop(const DueRow *rows, int count)
-{
-	Datum		values[3];
-
-	if (count == 0)
-		return;
-	make_keys(rows, count, values);
-	wh_statement_run(&drop_rows, values, NULL, false);
 }
 
 Datum

@@ -121,8 +121,8 @@ extern int	wh_queue_list_endpoints(int64 shards, int64 **ids);
 /* Rows that a crash left on the wire: log them, and make them due. */
 extern int	wh_queue_interrupt(int64 shards);
 
-/* An orderly stop: these requests were cut off and do not count. */
-extern void wh_queue_give_back(Delivery **deliveries, int count);
+/* Delete the rows of deliveries that have ended; one may be gone already. */
+extern void wh_queue_end(Delivery **deliveries, int count);
 
 /* Rows whose event is gone: drop them. */
 extern void wh_queue_drop(const DueRow *rows, int count);

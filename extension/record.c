@@ -2,8 +2,8 @@
  * record.c
  *		Recording: finished attempts become rows of the delivery log.
  *
- * Three statements for a whole turn: schedule the retries of what failed, end
- * what is done, log everything.  The commit is asynchronous: a crash repeats
+ * Three steps for a whole turn: schedule the retries of what failed, end what
+ * is done, log everything.  The commit is asynchronous: a crash repeats
  * the last moments' requests and loses none.
  */
 #include "postgres.h"
@@ -17,8 +17,10 @@
 
 #include "catalogue.h"
 #include "logtext.h"
+#include "queue.h"
 #include "record.h"
 #include "retry_after.h"
+#include "rows.h"
 #include "session.h"
 #include "settings.h"
 #include "statement.h"
@@ -33,42 +35,6 @@ static Statement schedule_retries = {
 	SPI_OK_SELECT, 5,
 	{UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID,
 	TIMESTAMPTZARRAYOID}
-};
-
-/* By TID as a hint and by key: VACUUM FULL moves rows. */
-static Statement end_deliveries = {
-	"delete from webhook.queue q"
-	" using unnest($1, $2, $3) as d(tid, event_id, endpoint_id)"
-	" where q.ctid = d.tid and q.event_id = d.event_id"
-	"  and q.endpoint_id = d.endpoint_id",
-	SPI_OK_DELETE, 3,
-	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
-};
-
-static Statement end_moved_deliveries = {
-	"delete from webhook.queue q"
-	" using unnest($1, $2) as d(event_id, endpoint_id)"
-	" where q.event_id = d.event_id and q.endpoint_id = d.endpoint_id"
-	"  and q.next_attempt_at is null",
-	SPI_OK_DELETE, 2,
-	{UUIDARRAYOID, INT8ARRAYOID}
-};
-
-static Statement log_attempts = {
-	"insert into webhook.attempt (event_id, endpoint_id, started_at,"
-	"  delivery_created_at, duration, attempt, response_status,"
-	"  response_truncated, is_redelivery, organization_id, outcome, url,"
-	"  response_body, error, error_class, request_headers, response_headers)"
-	" select a, b, c, d, e * interval '1 microsecond', f, g, h, i, j, k, l, m,"
-	"  n, o, p, q"
-	" from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-	"  $14, $15, $16, $17)"
-	"  as x(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q)",
-	SPI_OK_INSERT, 17,
-	{UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-		INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, BOOLARRAYOID,
-		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 static Statement disable_gone = {
@@ -88,7 +54,7 @@ static Statement give_back = {
 	{UUIDARRAYOID, INT8ARRAYOID}
 };
 
-/* Columns of log_attempts, in the order of its parameters. */
+/* Columns of webhook.attempt, in the order of schema.sql. */
 enum LogColumn
 {
 	LOG_EVENT_ID, LOG_ENDPOINT_ID, LOG_STARTED_AT, LOG_CREATED_AT,
@@ -117,22 +83,6 @@ make_keys(Delivery **deliveries, int count, Datum *values)
 	}
 	values[0] = wh_statement_array(ids, NULL, count, UUIDOID);
 	values[1] = wh_statement_array(endpoints, NULL, count, INT8OID);
-}
-
-static void
-end_finished(Delivery **deliveries, int count)
-{
-	Datum	   *tids = palloc(Max(count, 1) * sizeof(Datum));
-	Datum		values[3];
-
-	if (count == 0)
-		return;
-	for (int i = 0; i < count; i++)
-		tids[i] = PointerGetDatum(&deliveries[i]->tid);
-	make_keys(deliveries, count, &values[1]);
-	values[0] = wh_statement_array(tids, NULL, count, TIDOID);
-	if (wh_statement_run(&end_deliveries, values, NULL, false) < count)
-		wh_statement_run(&end_moved_deliveries, &values[1], NULL, false);
 }
 
 static bool
@@ -220,66 +170,92 @@ schedule(Delivery **deliveries, int count, const char **outcomes)
 }
 
 static void
-fill_row(const Delivery *delivery, const char *outcome, Datum **columns,
-		 bool **nulls, int i)
+set_text(Datum *values, bool *nulls, int column, const char *value)
 {
-	const HttpResult *result = delivery->result;
-	bool		is_failed = has_failed(delivery);
-	bool		has_headers = delivery->headers != NULL &&
-	(is_failed || wh_log_headers == LOG_HEADERS_ALL);
-
-	columns[LOG_EVENT_ID][i] = UUIDPGetDatum(&delivery->event_id);
-	columns[LOG_ENDPOINT_ID][i] = Int64GetDatum(delivery->endpoint->id);
-	columns[LOG_STARTED_AT][i] = TimestampTzGetDatum(delivery->started_at);
-	columns[LOG_CREATED_AT][i] = TimestampTzGetDatum(delivery->created_at);
-	columns[LOG_DURATION][i] = Int64GetDatum(result->duration_us);
-	columns[LOG_ATTEMPT][i] = Int32GetDatum(delivery->attempt);
-	columns[LOG_STATUS][i] = Int32GetDatum(result->status);
-	nulls[LOG_STATUS][i] = result->status == 0;
-	columns[LOG_TRUNCATED][i] = BoolGetDatum(result->is_truncated);
-	columns[LOG_REDELIVERY][i] = BoolGetDatum(delivery->is_redelivery);
-	columns[LOG_ORGANIZATION][i] = CStringGetTextDatum(delivery->organization_id);
-	columns[LOG_OUTCOME][i] = outcome ? CStringGetTextDatum(outcome) : 0;
-	nulls[LOG_OUTCOME][i] = outcome == NULL;
-	columns[LOG_URL][i] = CStringGetTextDatum(delivery->url);
-	nulls[LOG_BODY][i] = result->status == 0;
-	columns[LOG_BODY][i] = wh_log_text(result->body, result->body_length,
-									   result->is_truncated);
-	nulls[LOG_ERROR][i] = nulls[LOG_ERROR_CLASS][i] = !is_failed;
-	columns[LOG_ERROR][i] = is_failed ?
-		wh_log_text(result->error, strlen(result->error), true) : 0;
-	columns[LOG_ERROR_CLASS][i] = is_failed ?
-		CStringGetTextDatum(wh_log_error_class(result->error_class)) : 0;
-	nulls[LOG_REQUEST_HEADERS][i] = !has_headers;
-	columns[LOG_REQUEST_HEADERS][i] = has_headers ?
-		CStringGetTextDatum(delivery->headers) : 0;
-	nulls[LOG_RESPONSE_HEADERS][i] = !has_headers || result->headers_length == 0;
-	columns[LOG_RESPONSE_HEADERS][i] = nulls[LOG_RESPONSE_HEADERS][i] ? 0 :
-		wh_log_text(result->headers, result->headers_length, true);
+	nulls[column] = value == NULL;
+	if (value)
+		values[column] = CStringGetTextDatum(value);
 }
 
 static void
-log_rows(Delivery **deliveries, int count, const char **outcomes)
+fill_row(const Delivery *delivery, const char *outcome, Datum *values,
+		 bool *nulls)
 {
-	static const Oid types[LOG_COLUMNS] = {
-		UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID,
-		INT4OID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-		TEXTOID, TEXTOID, TEXTOID
-	};
-	Datum	   *columns[LOG_COLUMNS];
-	bool	   *nulls[LOG_COLUMNS];
-	Datum		values[LOG_COLUMNS];
+	const HttpResult *result = delivery->result;
+	Interval   *duration = palloc0(sizeof(Interval));
 
-	for (int c = 0; c < LOG_COLUMNS; c++)
-	{
-		columns[c] = palloc(count * sizeof(Datum));
-		nulls[c] = palloc0(count * sizeof(bool));
-	}
+	duration->time = result->duration_us;
+	memset(nulls, false, LOG_COLUMNS * sizeof(bool));
+	values[LOG_EVENT_ID] = UUIDPGetDatum(&delivery->event_id);
+	values[LOG_ENDPOINT_ID] = Int64GetDatum(delivery->endpoint->id);
+	values[LOG_STARTED_AT] = TimestampTzGetDatum(delivery->started_at);
+	values[LOG_CREATED_AT] = TimestampTzGetDatum(delivery->created_at);
+	values[LOG_DURATION] = IntervalPGetDatum(duration);
+	values[LOG_ATTEMPT] = Int32GetDatum(delivery->attempt);
+	values[LOG_STATUS] = Int32GetDatum(result->status);
+	nulls[LOG_STATUS] = nulls[LOG_BODY] = result->status == 0;
+	values[LOG_TRUNCATED] = BoolGetDatum(result->is_truncated);
+	values[LOG_REDELIVERY] = BoolGetDatum(delivery->is_redelivery);
+	set_text(values, nulls, LOG_ORGANIZATION, delivery->organization_id);
+	set_text(values, nulls, LOG_OUTCOME, outcome);
+	set_text(values, nulls, LOG_URL, delivery->url);
+	values[LOG_BODY] = wh_log_text(result->body, result->body_length,
+								   result->is_truncated);
+	nulls[LOG_ERROR] = !has_failed(delivery);
+	values[LOG_ERROR] = wh_log_text(result->error, strlen(result->error),
+									true);
+	set_text(values, nulls, LOG_ERROR_CLASS,
+			 wh_log_error_class(result->error_class));
+}
+
+static void
+fill_headers(const Delivery *delivery, Datum *values, bool *nulls)
+{
+	const HttpResult *result = delivery->result;
+	bool		is_logged = delivery->headers != NULL &&
+	(has_failed(delivery) || wh_log_headers == LOG_HEADERS_ALL);
+
+	set_text(values, nulls, LOG_REQUEST_HEADERS,
+			 is_logged ? delivery->headers : NULL);
+	nulls[LOG_RESPONSE_HEADERS] = !is_logged || result->headers_length == 0;
+	if (!nulls[LOG_RESPONSE_HEADERS])
+		values[LOG_RESPONSE_HEADERS] = wh_log_text(result->headers,
+												   result->headers_length,
+												   true);
+}
+
+static void
+log_attempt(RowWriter *writer, const Delivery *delivery, const char *outcome)
+{
+	Datum		values[LOG_COLUMNS];
+	bool		nulls[LOG_COLUMNS];
+
+	if (!wh_rows_route(writer, &delivery->event_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not find a partition of table \"webhook.attempt\" for an event"),
+				 errhint("Run: select * from webhook.check()")));
+	fill_row(delivery, outcome, values, nulls);
+	fill_headers(delivery, values, nulls);
+	wh_rows_add(writer, values, nulls, NULL);
+}
+
+static void
+log_attempts(Delivery **deliveries, int count, const char **outcomes)
+{
+	RowWriter  *writer = wh_rows_open("attempt", LOG_COLUMNS);
+	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext,
+											  "webhook attempt",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(row);
+
 	for (int i = 0; i < count; i++)
-		fill_row(deliveries[i], outcomes[i], columns, nulls, i);
-	for (int c = 0; c < LOG_COLUMNS; c++)
-		values[c] = wh_statement_array(columns[c], nulls[c], count, types[c]);
-	wh_statement_run(&log_attempts, values, NULL, false);
+	{
+		MemoryContextReset(row);
+		log_attempt(writer, deliveries[i], outcomes[i]);
+	}
+	MemoryContextSwitchTo(old);
+	wh_rows_close(writer);
 }
 
 static void
@@ -314,8 +290,8 @@ wh_record_attempts(Delivery **deliveries, int count)
 		if (outcomes[i])
 			ended[number++] = deliveries[i];
 	}
-	end_finished(ended, number);
-	log_rows(deliveries, count, outcomes);
+	wh_queue_end(ended, number);
+	log_attempts(deliveries, count, outcomes);
 	disable_gone_endpoints(deliveries, count);
 }
 

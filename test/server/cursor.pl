@@ -137,6 +137,25 @@ is( $t->sql("select count(*), count(distinct (event_id, endpoint_id)),
 		from webhook.attempt where organization_id = 'many'"),
 	'6000|6000|1|1', 'and so says the log');
 
+# a_delivery_queued_meanwhile_is_no_obstacle: somebody puts into the queue what
+# the worker is about to take (a redelivery and a changed subscription at the
+# same moment); neither is lost, and nothing comes twice.
+$t->sql("select webhook.set_organization('race', 'x')");
+my $raced = $t->endpoint('/ok/race', organization => 'race');
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+@ids = map { $t->emit(organization => 'race') } 1 .. 3;
+$t->sql("insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
+	values ('$ids[1]', $raced, now(), 'infinity', webhook._origin())");
+$t->configure('webhook.enabled = on');
+$t->wait_for_journal(2, qr{/ok/race});
+$t->sql("update webhook.queue set next_attempt_at = now()");
+$t->wait_for_journal(3, qr{/ok/race});
+$t->wait_until_done;
+%times = $t->receiver->arrivals(qr{/ok/race});
+is_deeply(\%times, { map { $_ => 1 } @ids },
+	'a delivery that was queued meanwhile arrives once, as do the others');
+
 # an_immediate_restart_loses_nothing: what was on the wire may come again,
 # and the log tells which.
 $t->sql("delete from webhook.endpoint; select webhook.set_organization('crash', 'x')");
