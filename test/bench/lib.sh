@@ -38,8 +38,17 @@ tell() { # SQL whose result does not matter
     ask "$1" >/dev/null
 }
 
-until_true() { # SQL
-    while [ "$(ask "$1")" != t ]; do :; done
+until_true() { # SQL; for ten minutes at most
+    deadline=$(($(date +%s) + 600))
+    polls=0
+    while truth=$(ask "$1") || exit 1; [ "$truth" != t ]; do
+        polls=$(((polls + 1) % 1000))
+        if [ $polls = 0 ] && [ "$(date +%s)" -gt $deadline ]; then
+            echo "waited in vain for: $1" >&2
+            ask "select * from webhook.status" >&2
+            exit 1
+        fi
+    done
 }
 
 # --- the database
@@ -108,12 +117,13 @@ fill() { # count, organizations or an expression of i for the number of one
     wait $other_half
 }
 
+# Every other piece, so that what is mixed stays mixed.
 fill_half() { # count, expression, 1 or 2
-    at=$3
+    at=$((($3 - 1) * 100000 + 1))
     while [ "$at" -le "$1" ]; do
-        last=$((at + 199999 < $1 ? at + 199999 : $1))
+        last=$((at + 99999 < $1 ? at + 99999 : $1))
         echo "select count($(emit_sql "'org_' || ($2)"))
-                from generate_series($at, $last, 2) i;"
+                from generate_series($at, $last) i;"
         at=$((at + 200000))
     done | psql -XqAt -v ON_ERROR_STOP=1 -d bench >/dev/null
 }

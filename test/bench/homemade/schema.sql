@@ -19,7 +19,6 @@ create table delivery_log (
 );
 create index on delivery_log (event_id);
 
--- The body travels in the job, which saves the worker a look at the outbox.
 create function emit(event_type text, organization_id text, data text) returns bigint
 language plpgsql as $$
 declare
@@ -31,8 +30,7 @@ begin
     insert into outbox (event_type, organization_id, payload)
     values (event_type, organization_id, body)
     returning id into event_id;
-    perform graphile_worker.add_job('deliver', json_build_object('id', event_id, 'event', event_type, 'body', body),
-                                    max_attempts => 4);
+    perform graphile_worker.add_job('deliver', json_build_object('id', event_id), max_attempts => 4);
     return event_id;
 end
 $$;

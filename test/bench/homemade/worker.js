@@ -1,6 +1,7 @@
 // The worker people build themselves: jobs from graphile-worker, requests by
 // undici, one row of log for each.  Tuned: jobs are fetched ahead and completed
-// in batches, the log is written in batches, connections stay open.
+// in batches, the outbox is read and the log written in batches, connections stay
+// open.
 //
 // Environment: URL, CA (a file) and what names the database (PGHOST, ...).
 // Says "ready" when it takes jobs.
@@ -37,34 +38,51 @@ function sign(id, body) {
   };
 }
 
-// The log: what has ended within a few milliseconds is one statement.
-let waiting = [];
+// What many jobs ask for within a few milliseconds becomes one statement.
+function batched(pause, runTogether) {
+  let waiting = [];
 
-async function writeLog() {
-  const batch = waiting;
-  waiting = [];
-  try {
-    await database.query({
-      name: 'log',
-      text: `insert into delivery_log
-               (event_id, attempt, status, error, response_body, started_at, duration)
-             select * from unnest($1::bigint[], $2::int[], $3::int[], $4::text[],
-                                  $5::text[], $6::timestamptz[], $7::interval[])`,
-      values: [0, 1, 2, 3, 4, 5, 6].map((i) => batch.map((entry) => entry.row[i])),
-    });
-    batch.forEach((entry) => entry.resolve());
-  } catch (error) {
-    batch.forEach((entry) => entry.reject(error));
+  async function runAll() {
+    const batch = waiting;
+    waiting = [];
+    try {
+      const results = await runTogether(batch.map((entry) => entry.item));
+      batch.forEach((entry, i) => entry.resolve(results?.[i]));
+    } catch (error) {
+      batch.forEach((entry) => entry.reject(error));
+    }
   }
+
+  return (item) => {
+    if (waiting.length === 0)
+      setTimeout(runAll, pause);
+    return new Promise((resolve, reject) => waiting.push({ item, resolve, reject }));
+  };
 }
 
-function log(row) {
-  if (waiting.length === 0)
-    setTimeout(writeLog, 5);
-  return new Promise((resolve, reject) => waiting.push({ row, resolve, reject }));
-}
+const read = batched(1, async (ids) => {
+  const { rows } = await database.query({
+    name: 'read',
+    text: 'select id, event_type, payload from outbox where id = any($1::bigint[])',
+    values: [ids],
+  });
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return ids.map((id) => byId.get(String(id)));
+});
 
-async function deliver(payload, { job }) {
+const log = batched(5, async (entries) => {
+  await database.query({
+    name: 'log',
+    text: `insert into delivery_log
+             (event_id, attempt, status, error, response_body, started_at, duration)
+           select * from unnest($1::bigint[], $2::int[], $3::int[], $4::text[],
+                                $5::text[], $6::timestamptz[], $7::interval[])`,
+    values: [0, 1, 2, 3, 4, 5, 6].map((i) => entries.map((entry) => entry[i])),
+  });
+});
+
+async function deliver({ id }, { job }) {
+  const event = await read(id);
   const started = Date.now();
   let status = null;
   let text = null;
@@ -74,13 +92,13 @@ async function deliver(payload, { job }) {
     const response = await receiver.request({
       path: url.pathname,
       method: 'POST',
-      body: payload.body,
+      body: event.payload,
       headers: {
         'Content-Type': 'application/json',
-        'X-Jasper-Event': payload.event,
-        'X-Jasper-Event-Id': String(payload.id),
+        'X-Jasper-Event': event.event_type,
+        'X-Jasper-Event-Id': String(id),
         'X-Jasper-Attempt': String(job.attempts),
-        ...sign(payload.id, payload.body),
+        ...sign(id, event.payload),
       },
     });
     status = response.statusCode;
@@ -88,7 +106,7 @@ async function deliver(payload, { job }) {
   } catch (error) {
     failure = String(error);
   }
-  await log([payload.id, job.attempts, status, failure, text,
+  await log([id, job.attempts, status, failure, text,
     new Date(started), `${Date.now() - started} ms`]);
   if (status === null || status < 200 || status > 299)
     throw new Error(failure ?? `status ${status}`);
