@@ -82,16 +82,17 @@ pin_settings(void)
 
 /*
  * SIGTERM: leave in good order.  A statement or the wait for a standby is cut
- * short as if cancelled; the process would not come to leaving otherwise.
+ * short as if cancelled; the process would not come to leaving otherwise.  A
+ * second one does not disturb the leaving.
  */
 static void
 request_shutdown(SIGNAL_ARGS)
 {
 	int			saved = errno;
 
+	if (!ShutdownRequestPending)
+		InterruptPending = QueryCancelPending = true;
 	ShutdownRequestPending = true;
-	InterruptPending = true;
-	QueryCancelPending = true;
 	SetLatch(MyLatch);
 	errno = saved;
 }

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "utils/timestamp.h"
 
 #include "session.h"
@@ -24,7 +25,7 @@ static void
 tell(const ErrorData *error, TimestampTz now)
 {
 	wh_slot_set_error(error->message);
-	if (now < complaint_at)
+	if (now < complaint_at || ShutdownRequestPending)
 		return;
 	ereport(LOG,
 			(errmsg("webhook worker could not do its work: %s",

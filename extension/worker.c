@@ -348,6 +348,7 @@ give_back(void)
 static void
 leave(void)
 {
+	QueryCancelPending = false; /* it was meant for what went before */
 	if (worker.is_ready)
 	{
 		if (wh_results_count() > 0)
