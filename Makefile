@@ -27,7 +27,7 @@ override with_llvm = no
 # The install script in its pieces, in this order.
 PIECES = schema access catalogue endpoint header emit delivery watch admin stats \
 	backlog views explain metrics dashboard storage check \
-	roles grants
+	report roles grants
 PIECE_FILES = $(wildcard $(PIECES:%=extension/sql/%.sql))
 SCRIPT = webhook--$(EXTVERSION).sql
 DATA = $(wildcard extension/sql/webhook--*--*.sql)

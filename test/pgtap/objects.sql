@@ -149,6 +149,8 @@ insert into expected_function values
      ' OUT explanation text, OUT url text) returns SETOF record'),
     ('forget(uuid)', 'webhook.forget(event_id uuid) returns bigint'),
     ('forget(text)', 'webhook.forget(organization_id text) returns bigint'),
+    ('report(text)',
+     'webhook.report(since text DEFAULT ''24 hours''::text) returns text'),
     ('openmetrics()', 'webhook.openmetrics() returns text'),
     ('stat_reset()', 'webhook.stat_reset() returns void'),
     ('adopt()', 'webhook.adopt() returns bigint');

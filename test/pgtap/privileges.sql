@@ -147,6 +147,7 @@ insert into statement values
     ('observe', 'read the delivery log', $$select * from webhook.delivery_log$$),
     ('observe', 'read the status', $$select * from webhook.status$$),
     ('observe', 'read the dashboard', $$select * from webhook.dashboard$$),
+    ('observe', 'read a report', $$select webhook.report()$$),
     ('observe', 'read the storage', $$select * from webhook.storage$$),
     ('observe', 'read metrics', $$select webhook.openmetrics()$$),
     ('observe', 'read statistics',
