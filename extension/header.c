@@ -76,6 +76,17 @@ check_value(const char *name, const char *value)
 				 errhint("Encode what else it has to hold, for example in base64.")));
 }
 
+/* The server's own message for a constraint would show the whole row. */
+static void
+check_endpoint_id(const TriggerData *trigger, HeapTuple row)
+{
+	if (heap_attisnull(row, HEADER_ENDPOINT_ID,
+					   RelationGetDescr(trigger->tg_relation)))
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("a header needs the id of its endpoint")));
+}
+
 static char *
 get_column(const TriggerData *trigger, HeapTuple row, int column)
 {
@@ -102,6 +113,7 @@ webhook_check_header(PG_FUNCTION_ARGS)
 		trigger->tg_newtuple : trigger->tg_trigtuple;
 	name = get_column(trigger, row, HEADER_NAME);
 	value = get_column(trigger, row, HEADER_VALUE);
+	check_endpoint_id(trigger, row);
 	check_name(name);
 	check_value(name, value);
 	explicit_bzero(value, strlen(value));

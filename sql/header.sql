@@ -79,6 +79,8 @@ rollback;
 insert into webhook.endpoint_header values (1, 'X-A', repeat('x', 4096)), (1, 'X-B', repeat('x', 4096));
 
 -- Of an endpoint that exists.
+insert into webhook.endpoint_header values (null, 'X-A', '1');
+\echo :LAST_ERROR_SQLSTATE
 insert into webhook.endpoint_header values (4711, 'X-A', '1');
 \echo :LAST_ERROR_SQLSTATE
 
