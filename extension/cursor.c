@@ -103,6 +103,11 @@ static Statement interrupt_rows = {
 	SPI_OK_SELECT, 2, {INT4OID, INT8OID}
 };
 
+static Statement set_back = {
+	"select webhook._set_back($1, $2, $3 * interval '1 microsecond')",
+	SPI_OK_SELECT, 3, {INT4OID, INT8OID, INT8OID}
+};
+
 Oid
 wh_queue_extension(char **version)
 {
@@ -268,4 +273,13 @@ wh_queue_interrupt(int64 shards)
 
 	wh_statement_run(&interrupt_rows, values, NULL, false);
 	return (int) DatumGetInt64(wh_statement_column(0, 1, &is_null));
+}
+
+void
+wh_queue_set_back(int64 shards, int64 step)
+{
+	Datum		values[3] = {Int32GetDatum(wh_outbox_origin()),
+	Int64GetDatum(shards), Int64GetDatum(step)};
+
+	wh_statement_run(&set_back, values, NULL, false);
 }

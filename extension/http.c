@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "transfer.h"
 
 #define EVENTS_PER_RUN 256
@@ -75,7 +76,7 @@ set_timer(CURLM *multi, long timeout_ms, void *arg)
 	HttpClient *client = arg;
 
 	client->timer_us = timeout_ms < 0 ? -1 :
-		wh_transfer_clock() + (int64_t) timeout_ms * 1000;
+		wh_clock_in(timeout_ms);
 	return 0;
 }
 
@@ -234,11 +235,7 @@ wh_http_timeout(const HttpClient *client)
 	if (client->done)
 		return 0;
 	if (client->timer_us >= 0)
-	{
-		left = (client->timer_us - wh_transfer_clock() + 999) / 1000;
-		if (left < 0)
-			left = 0;
-	}
+		left = wh_clock_until(client->timer_us);
 	if (client->lookups.waiting_count > 0 && (left < 0 || left > LOOKUP_MS))
 		left = LOOKUP_MS;
 	return older >= 0 && (left < 0 || left > older) ? older : (long) left;
@@ -324,7 +321,7 @@ finish_run(HttpClient *client)
 {
 	int			running;
 
-	if (client->timer_us >= 0 && client->timer_us <= wh_transfer_clock())
+	if (client->timer_us >= 0 && client->timer_us <= wh_clock_now())
 	{
 		client->timer_us = -1;
 		curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0,

@@ -33,6 +33,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "compat.h"
 #include "settings.h"
 #include "shared.h"
@@ -43,7 +44,7 @@
 #define START_TIMEOUT_MS 10000	/* then a start is taken for lost */
 #define COMPLAINT_MS 60000
 
-static TimestampTz scouted_at;
+static int64 scouted_at;
 static bool is_crowded;			/* the server has no place for a worker */
 
 static bool
@@ -72,26 +73,27 @@ start_process(const char *function, const char *type,
  * returns false when the server has no place for another process.
  */
 static bool
-start_worker(DatabaseSlot *database, int index, TimestampTz now)
+start_worker(DatabaseSlot *database, int index)
 {
 	WorkerSlot *slot = &database->workers[index];
 	WorkerArguments arguments = {database->database, index, wh_workers};
 
-	if (slot->pid != 0 || now < slot->next_start)
+	if (slot->pid != 0 || wh_clock_until(slot->next_start) > 0)
 		return true;
 	if (slot->state == WORKER_STARTING &&
-		!TimestampDifferenceExceeds(slot->since, now, START_TIMEOUT_MS))
+		wh_clock_until(slot->asked_at + START_TIMEOUT_MS * 1000) > 0)
 		return true;
 	if (!start_process("webhook_worker_main", "webhook worker", &arguments))
 	{
-		slot->next_start = TimestampTzPlusMilliseconds(now, RETRY_MS);
+		slot->next_start = wh_clock_in(RETRY_MS);
 		strlcpy(slot->last_error, "no free background worker slot: raise max_worker_processes",
 				sizeof(slot->last_error));
 		is_crowded = true;
 		return false;
 	}
 	slot->state = WORKER_STARTING;
-	slot->since = now;
+	slot->since = GetCurrentTimestamp();
+	slot->asked_at = wh_clock_now();
 	return true;
 }
 
@@ -116,7 +118,7 @@ drain_other_layout(DatabaseSlot *database)
 
 /* Returns whether some worker should be there and is not. */
 static bool
-look_after_database(DatabaseSlot *database, TimestampTz now)
+look_after_database(DatabaseSlot *database)
 {
 	bool		is_complete = true;
 
@@ -135,7 +137,7 @@ look_after_database(DatabaseSlot *database, TimestampTz now)
 		}
 		if (database->workers[i].pid == 0)
 			is_complete = false;
-		if (!start_worker(database, i, now))
+		if (!start_worker(database, i))
 			break;
 	}
 	return !is_complete;
@@ -256,17 +258,17 @@ judge_databases(void)
 }
 
 static void
-complain_of_crowd(TimestampTz now)
+complain_of_crowd(void)
 {
-	static TimestampTz complaint_at = 0;
+	static int64 complaint_at = 0;
 
-	if (!is_crowded || now < complaint_at)
+	if (!is_crowded || wh_clock_until(complaint_at) > 0)
 		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("webhook could not start a worker: no free background worker slot"),
 			 errhint("Raise max_worker_processes and restart the server.")));
-	complaint_at = TimestampTzPlusMilliseconds(now, COMPLAINT_MS);
+	complaint_at = wh_clock_in(COMPLAINT_MS);
 	is_crowded = false;
 }
 
@@ -275,7 +277,7 @@ start_scout(void)
 {
 	WorkerArguments arguments = {choose_scouting_ground(), 0, 0};
 
-	scouted_at = GetCurrentTimestamp();
+	scouted_at = wh_clock_now();
 	if (OidIsValid(arguments.database) &&
 		start_process("webhook_scout_main", "webhook scout", &arguments))
 		wh_shared->is_scout_wanted = false;
@@ -301,7 +303,6 @@ webhook_launcher_main(Datum arg)
 
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
 		bool		is_busy = wh_shared->is_scout_wanted;
 
 		ResetLatch(MyLatch);
@@ -312,14 +313,14 @@ webhook_launcher_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		if (wh_shared->is_scout_wanted &&
-			TimestampDifferenceExceeds(scouted_at, now, RETRY_MS))
+			wh_clock_until(scouted_at + RETRY_MS * 1000) == 0)
 			start_scout();
 		judge_databases();
 		LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
 		for (int i = 0; i < WH_MAX_DATABASES; i++)
-			is_busy |= look_after_database(&wh_shared->databases[i], now);
+			is_busy |= look_after_database(&wh_shared->databases[i]);
 		LWLockRelease(wh_shared->lock);
-		complain_of_crowd(now);
+		complain_of_crowd();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 is_busy ? RETRY_MS : IDLE_MS,
 						 WH_WAIT_EVENT("WebhookLauncher"));

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "clock.h"
 #include "transfer.h"
 
 #define KNOWN_NAMES 8192
@@ -164,7 +165,7 @@ wh_lookup_call_next(Lookups *lookups)
 Transfer *
 wh_lookup_give_up_next(Lookups *lookups)
 {
-	int64_t		now = wh_transfer_clock();
+	int64_t		now = wh_clock_now();
 
 	for (int class = 0; class < LOOKUP_CLASSES; class++)
 	{

@@ -124,6 +124,12 @@ extern int	wh_queue_interrupt(int64 shards);
 /* Delete the rows of deliveries that have ended; one may be gone already. */
 extern void wh_queue_end(Delivery **deliveries, int count);
 
+/*
+ * The wall clock was set back, by step (us) while we ran, or before, by what
+ * rows from the future tell: what waits shall wait no longer for it.
+ */
+extern void wh_queue_set_back(int64 shards, int64 step);
+
 /* Rows whose event is gone: drop them. */
 extern void wh_queue_drop(const DueRow *rows, int count);
 

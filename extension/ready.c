@@ -14,7 +14,9 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "utils/timestamp.h"
 
+#include "clock.h"
 #include "inspect.h"
 #include "queue.h"
 #include "ready.h"
@@ -24,7 +26,10 @@
 #include "statement.h"
 #include "take.h"
 
+#define CLOCK_STEP_US 1000000	/* then somebody set the wall clock */
+
 static Oid	extension = InvalidOid; /* the one this worker serves */
+static int64 own_shards;		/* those of this worker; 0: not started */
 
 /* For the server's log, once each.  In a transaction. */
 static void
@@ -123,14 +128,35 @@ lock_shards(int64 shards)
 void
 wh_ready_start(int index, int total)
 {
-	int64		shards = shards_of(index, total);
+	int64		ours = shards_of(index, total);
 
 	wh_session_begin("waiting for shards");
-	lock_shards(shards);
+	lock_shards(ours);
 	wh_session_commit(false);
 	wh_session_begin("starting");
-	wh_take_start(shards);
+	wh_take_start(ours);
+	wh_queue_set_back(ours, 0);
 	wh_session_commit(true);
+	own_shards = ours;
+}
+
+void
+wh_ready_notice_clock(void)
+{
+	static int64 last_offset;	/* of the wall clock from the monotonic one */
+	int64		began = wh_clock_now();
+	int64		offset = GetCurrentTimestamp() - began;
+
+	if (wh_clock_now() - began > CLOCK_STEP_US / 2)
+		return;					/* stopped in between: it tells nothing */
+	if (own_shards && last_offset - offset > CLOCK_STEP_US)
+	{
+		wh_session_begin("following the clock");
+		wh_queue_set_back(own_shards, last_offset - offset);
+		wh_session_commit(false);
+		wh_roster_forget_due();
+	}
+	last_offset = offset;
 }
 
 bool

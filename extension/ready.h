@@ -22,4 +22,10 @@ extern void wh_ready_start(int index, int total);
 /* Partitions ahead and retention; false: somebody was in the way. */
 extern bool wh_ready_maintain(void);
 
+/*
+ * Where the wall clock was set back, what is to wait until some time of it
+ * would wait longer than it should.  (Set forward, it lets things go early.)
+ */
+extern void wh_ready_notice_clock(void);
+
 #endif							/* WH_READY_H */

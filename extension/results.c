@@ -4,8 +4,7 @@
  */
 #include "postgres.h"
 
-#include "utils/timestamp.h"
-
+#include "clock.h"
 #include "record.h"
 #include "results.h"
 #include "send.h"
@@ -16,7 +15,7 @@
 
 static Delivery *finished;
 static int	finished_count;
-static TimestampTz finished_since;	/* of the oldest */
+static int64 finished_since;	/* of the oldest; see clock.h */
 
 void
 wh_results_collect(void)
@@ -27,7 +26,7 @@ wh_results_collect(void)
 	while ((delivery = wh_send_next_finished()) != NULL)
 	{
 		if (finished == NULL)
-			finished_since = GetCurrentTimestamp();
+			finished_since = wh_clock_now();
 		delivery->next = finished;
 		finished = delivery;
 		finished_count++;
@@ -40,7 +39,7 @@ wh_results_count(void)
 	return finished_count;
 }
 
-TimestampTz
+int64
 wh_results_since(void)
 {
 	return finished_since;

@@ -14,7 +14,7 @@ extern void wh_results_collect(void);
 
 /* How many wait to be recorded, and since when the oldest of them does. */
 extern int	wh_results_count(void);
-extern TimestampTz wh_results_since(void);
+extern int64 wh_results_since(void);
 
 /*
  * Record them all in one transaction and let go of them.  After an error they

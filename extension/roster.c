@@ -91,6 +91,12 @@ wh_roster_earliest_due(void)
 	return earliest_due;
 }
 
+long
+wh_roster_time_to_due(void)
+{
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), earliest_due);
+}
+
 static void
 note_earliest(Endpoint *endpoint, void *arg)
 {

@@ -61,6 +61,9 @@ extern void wh_roster_unload(Endpoint *endpoint);
 extern void wh_roster_set_due(Endpoint *endpoint, TimestampTz due);
 extern TimestampTz wh_roster_earliest_due(void);
 
+/* Milliseconds until then, as far as nobody sets the wall clock meanwhile. */
+extern long wh_roster_time_to_due(void);
+
 /* Recompute the earliest; costs a visit of all endpoints. */
 extern void wh_roster_refresh_earliest(void);
 

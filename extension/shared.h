@@ -42,7 +42,9 @@ typedef struct WorkerSlot
 	WorkerState state;			/* written by the worker, and by the launcher
 								 * while pid is 0 */
 	TimestampTz since;			/* when state changed */
-	TimestampTz next_start;		/* launcher: not earlier than this */
+	int64		next_start;		/* launcher: not earlier than this; see
+								 * clock.h */
+	int64		asked_at;		/* launcher: when it asked for the process */
 	int			failures;		/* launcher: starts in a row that ended badly */
 	pg_atomic_uint32 news;		/* committed events to look for */
 	pg_atomic_uint32 in_flight; /* written by the worker */

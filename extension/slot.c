@@ -9,6 +9,7 @@
 #include "storage/proc.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "compat.h"
 #include "slot.h"
 
@@ -25,8 +26,7 @@ release_slot(int code, Datum arg)
 	slot->since = GetCurrentTimestamp();
 	if (code != 0)
 		slot->failures++;
-	slot->next_start = code == 0 ? 0 : TimestampTzPlusMilliseconds(slot->since,
-																   Min(250 << Min(slot->failures, 4), 4000));
+	slot->next_start = code == 0 ? 0 : wh_clock_in(Min(250 << Min(slot->failures, 4), 4000));
 	pg_atomic_write_u32(&slot->in_flight, 0);
 	LWLockRelease(wh_shared->lock);
 	wh_shared_wake_launcher();

@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "compat.h"
 #include "outbox.h"
 #include "plan.h"
@@ -43,9 +44,9 @@ static bool was_full;			/* the last piece had to spill */
 static int	freed;				/* requests ended since the last piece */
 static int	rows_per_wanted = 1;	/* in the last piece with any */
 static int	fan_out = 1;		/* rows per event in the last piece */
-static TimestampTz look_ahead_at;	/* not before */
+static int64 look_ahead_at;		/* not before */
 static int	look_ahead_share = LOOK_AHEAD_SHARE;
-static TimestampTz ended_at;	/* the last request that did */
+static int64 ended_at;			/* the last request that did */
 static bool is_looking_ahead;	/* this take does */
 
 /* A copy of a cursor that outlives the transaction. */
@@ -117,7 +118,7 @@ wh_take_learn_endpoints(void)
 static bool
 may_look_ahead(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = wh_clock_now();
 
 	return now >= look_ahead_at || now - ended_at > STALLED_US;
 }
@@ -139,9 +140,9 @@ piece_limit(const TakePlan *plan)
 
 /* When to look ahead again: it took that long, and found something or not. */
 static void
-plan_look_ahead(TimestampTz began, bool has_found_idle)
+plan_look_ahead(int64 began, bool has_found_idle)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = wh_clock_now();
 
 	look_ahead_share = has_found_idle ? LOOK_AHEAD_SHARE :
 		Min(look_ahead_share * 2, LOOK_AHEAD_SHARE_LEAST);
@@ -219,7 +220,7 @@ wh_take_release(Delivery *delivery)
 {
 	delivery->endpoint->in_flight--;
 	freed++;
-	ended_at = GetCurrentTimestamp();
+	ended_at = wh_clock_now();
 	if (delivery->body && --delivery->body->references == 0)
 		pfree(delivery->body);
 	MemoryContextDelete(delivery->context);
@@ -295,7 +296,7 @@ wh_take(int places, bool may_have_news)
 {
 	TakePlan	plan;
 	Delivery   *volatile list = NULL;
-	volatile TimestampTz began = GetCurrentTimestamp();
+	volatile int64 began = wh_clock_now();
 	Cursor		cursor;
 	volatile Cursor advanced = {0};
 	volatile int number;

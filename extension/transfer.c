@@ -11,8 +11,8 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "clock.h"
 #include "transfer.h"
 
 /*
@@ -23,15 +23,6 @@
 #define CALLS_PER_COUNT 16
 #define FLOOD_BYTES (1024 * 1024)
 #define FLOOD_FACTOR 40
-
-int64_t
-wh_transfer_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 /* libcurl is about to dial this address: the one place that says no. */
 static curl_socket_t
@@ -264,7 +255,7 @@ wh_transfer_restart(Transfer *transfer)
 	transfer->progress_calls = 0;
 	transfer->curl_error[0] = '\0';
 	wh_answer_clear(&transfer->answer);
-	transfer->started_us = wh_transfer_clock();
+	transfer->started_us = wh_clock_now();
 }
 
 void
@@ -297,7 +288,7 @@ wh_transfer_finish(Transfer *transfer, CURLcode code)
 	result->body_length = answer->body_length;
 	result->is_truncated = answer->is_body_cut;
 	result->waited_us = transfer->started_us - transfer->queued_us;
-	result->duration_us = wh_transfer_clock() - transfer->started_us;
+	result->duration_us = wh_clock_now() - transfer->started_us;
 	wh_lookup_end(transfer);
 }
 
@@ -309,5 +300,5 @@ wh_transfer_give_up(Transfer *transfer)
 	result->error_class = HTTP_DNS;
 	strcpy(result->error,
 		   "the name was not looked up, because too many look-ups go unanswered");
-	result->duration_us = wh_transfer_clock() - transfer->started_us;
+	result->duration_us = wh_clock_now() - transfer->started_us;
 }

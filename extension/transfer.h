@@ -75,6 +75,4 @@ extern const char *wh_http_describe(const Transfer *transfer, CURLcode code);
 /* Forget the request. */
 extern void wh_transfer_clear(Transfer *transfer);
 
-extern int64_t wh_transfer_clock(void); /* monotonic, us */
-
 #endif							/* WH_TRANSFER_H */

@@ -9,8 +9,8 @@
 
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
-#include "utils/timestamp.h"
 
+#include "clock.h"
 #include "session.h"
 #include "slot.h"
 #include "trouble.h"
@@ -18,19 +18,19 @@
 #define PAUSE_MS 1000
 #define COMPLAINT_MS 60000
 
-static TimestampTz resume_at;
-static TimestampTz complaint_at;	/* no line in the log before */
+static int64 resume_at;			/* see clock.h */
+static int64 complaint_at;		/* no line in the log before */
 
 static void
-tell(const ErrorData *error, TimestampTz now)
+tell(const ErrorData *error)
 {
 	wh_slot_set_error(error->message);
-	if (now < complaint_at || ShutdownRequestPending)
+	if (wh_clock_until(complaint_at) > 0 || ShutdownRequestPending)
 		return;
 	ereport(LOG,
 			(errmsg("webhook worker could not do its work: %s",
 					error->message)));
-	complaint_at = TimestampTzPlusMilliseconds(now, COMPLAINT_MS);
+	complaint_at = wh_clock_in(COMPLAINT_MS);
 }
 
 bool
@@ -45,7 +45,6 @@ wh_trouble_run(void (*step) (void), MemoryContext context)
 	}
 	PG_CATCH();
 	{
-		TimestampTz now = GetCurrentTimestamp();
 		ErrorData  *error;
 
 		HOLD_INTERRUPTS();
@@ -53,8 +52,8 @@ wh_trouble_run(void (*step) (void), MemoryContext context)
 		error = CopyErrorData();
 		FlushErrorState();
 		wh_session_abort();
-		tell(error, now);
-		resume_at = TimestampTzPlusMilliseconds(now, PAUSE_MS);
+		tell(error);
+		resume_at = wh_clock_in(PAUSE_MS);
 		is_fine = false;
 		RESUME_INTERRUPTS();
 	}
@@ -65,13 +64,5 @@ wh_trouble_run(void (*step) (void), MemoryContext context)
 long
 wh_trouble_pause(void)
 {
-	TimestampTz now;
-
-	if (resume_at == 0)
-		return 0;
-	now = GetCurrentTimestamp();
-	if (now < resume_at)
-		return Max(TimestampDifferenceMilliseconds(now, resume_at), 1);
-	resume_at = 0;
-	return 0;
+	return wh_clock_until(resume_at);
 }

@@ -20,6 +20,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "compat.h"
 #include "ready.h"
 #include "record.h"
@@ -45,11 +46,11 @@ typedef struct Worker
 	int			total;			/* workers that share the endpoints */
 	MemoryContext turn_context;
 	WaitEventSet *waits;
-	TimestampTz taken_at;
-	TimestampTz safety_at;
-	TimestampTz save_at;		/* an unsaved cursor; 0: there is none */
-	TimestampTz maintenance_at;
-	TimestampTz drain_at;		/* what hangs is given back; 0: not asked */
+	int64		taken_at;		/* this one and the next: see clock.h */
+	int64		safety_at;
+	int64		save_at;		/* an unsaved cursor; 0: there is none */
+	int64		maintenance_at;
+	int64		drain_at;		/* what hangs is given back; 0: not asked */
 	uint64		config_generation;
 	uint64		due_generation;
 	bool		has_news;
@@ -115,10 +116,10 @@ may_take(void)
 
 /* Share a flush: wait until half of what is out has come back, or 1 ms. */
 static bool
-is_worth_while(int count, TimestampTz since)
+is_worth_while(int count, int64 since)
 {
 	return count >= wh_send_in_flight() ||
-		GetCurrentTimestamp() - since >= BATCH_US;
+		wh_clock_now() - since >= BATCH_US;
 }
 
 static bool
@@ -158,7 +159,7 @@ take_and_send(void)
 	pg_atomic_exchange_u32(&wh_slot_mine()->news, 0);
 	worker.has_news = false;
 	wh_send(wh_take(places, had_news));
-	worker.taken_at = GetCurrentTimestamp();
+	worker.taken_at = wh_clock_now();
 }
 
 /*
@@ -169,26 +170,21 @@ static void
 maintain(void)
 {
 	if (worker.index != 0 || !worker.is_ready || !wh_take_has_taken() ||
-		GetCurrentTimestamp() < worker.maintenance_at)
+		wh_clock_until(worker.maintenance_at) > 0)
 		return;
 	/* First, so that a failure is not tried again in the next turn. */
-	worker.maintenance_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														MAINTENANCE_MS);
+	worker.maintenance_at = wh_clock_in(MAINTENANCE_MS);
 	if (!wh_ready_maintain())
-		worker.maintenance_at =
-			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										MAINTENANCE_RETRY_MS);
+		worker.maintenance_at = wh_clock_in(MAINTENANCE_RETRY_MS);
 }
 
 /* Commits that set no flag, such as COMMIT PREPARED by an old session. */
 static void
 look_for_missed_commits(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (now < worker.safety_at)
+	if (wh_clock_until(worker.safety_at) > 0)
 		return;
-	worker.safety_at = TimestampTzPlusMilliseconds(now, SAFETY_MS);
+	worker.safety_at = wh_clock_in(SAFETY_MS);
 	if (wh_session_has_changed())
 		worker.has_news = true;
 }
@@ -197,13 +193,11 @@ look_for_missed_commits(void)
 static void
 save_cursors(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
 	if (!wh_take_is_unsaved())
 		worker.save_at = 0;
 	else if (worker.save_at == 0)
-		worker.save_at = TimestampTzPlusMilliseconds(now, SAVE_MS);
-	else if (now >= worker.save_at)
+		worker.save_at = wh_clock_in(SAVE_MS);
+	else if (wh_clock_until(worker.save_at) == 0)
 	{
 		wh_take_save();
 		worker.save_at = 0;
@@ -213,6 +207,7 @@ save_cursors(void)
 static void
 look_and_take(void)
 {
+	wh_ready_notice_clock();
 	notice_changes();
 	look_for_missed_commits();
 	take_and_send();
@@ -261,18 +256,15 @@ turn(void)
 	pg_atomic_write_u32(&wh_slot_mine()->in_flight, wh_send_in_flight());
 }
 
-#define milliseconds_until(at) \
-	TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at)
-
 /* How long nothing has to be done, in milliseconds. */
 static long
 time_to_sleep(void)
 {
 	long		timeout = wh_send_timeout();
-	long		work = Min(milliseconds_until(worker.safety_at), SAFETY_MS);
+	long		work = wh_clock_until(worker.safety_at);
 
 	if (worker.drain_at != 0)
-		work = Min(work, milliseconds_until(worker.drain_at));
+		work = Min(work, wh_clock_until(worker.drain_at));
 	if (wh_trouble_pause() > 0)
 		work = wh_trouble_pause();
 	else
@@ -280,7 +272,7 @@ time_to_sleep(void)
 		if (wh_results_count() > 0)
 			work = 1;
 		if (worker.save_at)
-			work = Min(work, milliseconds_until(worker.save_at));
+			work = Min(work, wh_clock_until(worker.save_at));
 		if (may_take())
 		{
 			bool		has_places = wh_send_in_flight() < wh_max_in_flight;
@@ -290,7 +282,7 @@ time_to_sleep(void)
 			else if (wh_take_is_waiting())
 				work = Min(work, WAITING_MS);
 			if (has_places && wh_roster_earliest_due() < DT_NOEND)
-				work = Min(work, Max(milliseconds_until(wh_roster_earliest_due()), 1));
+				work = Min(work, Max(wh_roster_time_to_due(), 1));
 		}
 	}
 	return timeout >= 0 ? Min(timeout, work) : work;
@@ -318,16 +310,13 @@ sleep_until_something_happens(void)
 static bool
 has_drained(void)
 {
-	TimestampTz now;
-
 	if (pg_atomic_read_u32(&wh_slot_mine()->should_drain) == 0)
 		return false;
 	if (wh_send_in_flight() == 0 && wh_results_count() == 0)
 		return true;
-	now = GetCurrentTimestamp();
 	if (worker.drain_at == 0)
-		worker.drain_at = TimestampTzPlusMilliseconds(now, DRAIN_MS);
-	return now >= worker.drain_at;
+		worker.drain_at = wh_clock_in(DRAIN_MS);
+	return wh_clock_until(worker.drain_at) == 0;
 }
 
 static void

@@ -72,6 +72,19 @@ end;
 comment on function webhook._interrupt(int, bigint) is
     'Internal: log the attempts that a crash cut off as interrupted, and make them due at once or end them';
 
+create function webhook._set_back(for_origin int, shards bigint, step interval) returns void
+language sql volatile set search_path to pg_catalog, pg_temp
+begin atomic
+    update webhook.queue q
+       set next_attempt_at = q.next_attempt_at - greatest(step, q.created_at - clock_timestamp()),
+           created_at = least(q.created_at, clock_timestamp())
+     where q.origin = for_origin
+       and ((1::bigint << (q.endpoint_id & 63)::int) & shards) <> 0
+       and greatest(step, q.created_at - clock_timestamp()) > interval '0';
+end;
+comment on function webhook._set_back(int, bigint, interval) is
+    'Internal: the clock was set back, by a step or as far as rows were taken in what is now the future: retries come as much earlier';
+
 create function webhook.redeliver(event_id uuid, endpoint_id bigint) returns int
 language plpgsql security definer set search_path to pg_catalog, pg_temp
 -- definer: the queue is not granted
@@ -136,7 +149,7 @@ begin atomic
                     where e.id = _is_waiting.event_id and t.id = _is_waiting.endpoint_id
                       and e.origin = webhook._origin() and not e.is_test
                       and e.xid <> '3'      -- adopted: was taken
-                      and t.created_at <= e.created_at and t.status <> 'disabled'
+                      and (t.created_at <= e.created_at or t.created_xid < e.xid) and t.status <> 'disabled'
                       and webhook._subscribes(t.events, e.event_type)
                       and not exists (select from webhook.cursor c
                                        where c.origin = e.origin

@@ -114,6 +114,11 @@ begin
                   hint = 'Create another endpoint and delete this one.';
     end if;
     new.revision := case tg_op when 'INSERT' then 1 else old.revision + 1 end;
+    -- Somebody chose the moment from which it receives: that alone counts.
+    if tg_op = 'INSERT' and new.created_at not between clock_timestamp() - interval '1 s' and clock_timestamp()
+       or tg_op = 'UPDATE' and new.created_at <> old.created_at then
+        new.created_xid := null;
+    end if;
     -- What was right when it was written must not stop a later change.
     if tg_op = 'INSERT' or new.url is distinct from old.url then
         perform webhook._check_url(new.url);

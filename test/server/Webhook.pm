@@ -258,6 +258,17 @@ sub start_receiver
 	return Webhook::Receiver->new(%options);
 }
 
+# Compile a library of test/preload that a server may be started with.
+sub preload
+{
+	my ($name) = @_;
+	my $library = "$dir/$name.so";
+
+	PostgreSQL::Test::Utils::system_or_bail($ENV{CC} // 'gcc', '-shared',
+		'-fPIC', '-O1', '-Wall', '-o', $library, "$tools/preload/$name.c", '-ldl');
+	return $library;
+}
+
 # A port on which nobody listens.
 sub refused_port
 {
