@@ -95,6 +95,8 @@ static const struct
 	{CURLE_SSL_CONNECT_ERROR, "unsupported protocol",
 	"the receiver does not speak TLS 1.2 or later"},
 	{CURLE_SSL_CONNECT_ERROR, NULL, "the TLS handshake failed"},
+	{CURLE_ABORTED_BY_CALLBACK, NULL,
+	"the receiver closed the connection without an answer"},
 };
 
 const char *

@@ -41,6 +41,22 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 				  address->protocol);
 }
 
+/*
+ * libcurl is about to send.  It does so again, unasked, when a connection that
+ * served others breaks before the answer: an attempt is one request.
+ */
+static int
+begin_request(void *arg, char *our_address, char *their_address, int our_port,
+			  int their_port)
+{
+	Transfer   *transfer = arg;
+
+	if (transfer->is_sent)
+		return CURL_PREREQFUNC_ABORT;
+	transfer->is_sent = true;
+	return CURL_PREREQFUNC_OK;
+}
+
 static size_t
 receive_header(char *bytes, size_t size, size_t count, void *arg)
 {
@@ -123,7 +139,8 @@ set_fixed_options(Transfer *transfer)
 	}			pointers[] = {
 		{CURLOPT_PROXY, ""}, {CURLOPT_NOPROXY, "*"},
 		{CURLOPT_PROTOCOLS_STR, schemes}, {CURLOPT_CAPATH, NULL},
-		{CURLOPT_OPENSOCKETDATA, transfer}, {CURLOPT_HEADERDATA, transfer},
+		{CURLOPT_OPENSOCKETDATA, transfer}, {CURLOPT_PREREQDATA, transfer},
+		{CURLOPT_HEADERDATA, transfer},
 		{CURLOPT_WRITEDATA, transfer}, {CURLOPT_PRIVATE, transfer},
 		{CURLOPT_XFERINFODATA, transfer}, {CURLOPT_RESOLVER_START_DATA, transfer},
 		{CURLOPT_ERRORBUFFER, transfer->curl_error},
@@ -141,6 +158,7 @@ set_fixed_options(Transfer *transfer)
 	}
 	return curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, begin_request) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, begin_lookup) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch_progress) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, receive_header) == CURLE_OK &&
@@ -248,7 +266,7 @@ wh_transfer_prepare(Transfer *transfer, const HttpRequest *request)
 void
 wh_transfer_restart(Transfer *transfer)
 {
-	transfer->is_blocked = transfer->is_dialled = false;
+	transfer->is_blocked = transfer->is_dialled = transfer->is_sent = false;
 	transfer->is_flooded = transfer->is_deferred = false;
 	transfer->name = 0;
 	transfer->socket = CURL_SOCKET_BAD;

@@ -22,6 +22,7 @@ typedef struct Transfer
 	char		curl_error[CURL_ERROR_SIZE];
 	bool		is_blocked;		/* an address was refused */
 	bool		is_dialled;		/* an address was accepted */
+	bool		is_sent;		/* its request was begun */
 	bool		is_flooded;		/* bytes came that are no part of an answer */
 	bool		is_deferred;	/* libcurl let go of it before its look-up */
 	bool		is_called;		/* and may do it now */

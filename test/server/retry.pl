@@ -160,6 +160,17 @@ fails_with('nonsense', 'protocol', qr/./, '/malformed/nonsense');
 is(scalar($t->receiver->journal(qr{^/(reset|close)$})),
 	2, 'a reset or closed connection is not tried again behind our back');
 
+# a_connection_that_served_others_breaks: libcurl would send once more.
+for my $how ('reset', 'close')
+{
+	my ($good) = emit_to("/ok?$how");
+
+	attempts_of($good);
+	fails_with("$how on a used connection", 'protocol', qr/./, "/$how?used");
+}
+is(scalar($t->receiver->journal(qr{^/\w+\?used$})),
+	2, 'an attempt is one request, on a used connection too');
+
 # failures_before_a_connection
 fails_with('refused', 'connect', qr/./,
 	'https://127.0.0.1:' . Webhook::refused_port() . '/');
