@@ -29,7 +29,10 @@ static Statement load_endpoints = {
 	"  (select array_agg(h.name order by h.name) from webhook.endpoint_header h"
 	"    where h.endpoint_id = t.id),"
 	"  (select array_agg(h.value order by h.name) from webhook.endpoint_header h"
-	"    where h.endpoint_id = t.id)"
+	"    where h.endpoint_id = t.id),"
+	"  coalesce(t.max_in_flight, 0),"
+	"  coalesce((1000000 / t.rate_limit)::bigint, 0),"
+	"  (select f.since from webhook.failing f where f.endpoint_id = t.id)"
 	" from webhook.endpoint t where t.id = any($1)",
 	SPI_OK_SELECT, 1, {INT8ARRAYOID}
 };
@@ -82,6 +85,18 @@ load_strings(uint64 row, Endpoint *endpoint)
 }
 
 static void
+load_health(uint64 row, Endpoint *endpoint)
+{
+	bool		is_null;
+	Datum		since = wh_statement_column(row, 13, &is_null);
+
+	if (is_null && endpoint->failing_stored != 0)
+		endpoint->stored_at = 0;	/* given another chance */
+	endpoint->failing_since = is_null ? 0 : DatumGetTimestampTz(since);
+	endpoint->failing_stored = endpoint->failing_since;
+}
+
+static void
 load_endpoint(uint64 row)
 {
 	bool		is_null;
@@ -104,7 +119,14 @@ load_endpoint(uint64 row)
 	if (!is_null)
 		wh_header_load(endpoint, value,
 					   wh_statement_column(row, 10, &is_null));
+	wh_roster_set_limits(endpoint,
+						 DatumGetInt32(wh_statement_column(row, 11, &is_null)),
+						 DatumGetInt64(wh_statement_column(row, 12, &is_null)));
+	load_health(row, endpoint);
 	endpoint->revision = DatumGetInt64(wh_statement_column(row, 2, &is_null));
+
+	/* It may have more places than while nothing was known. */
+	wh_roster_set_due(endpoint, endpoint->next_due);
 }
 
 void

@@ -62,7 +62,7 @@ plan_delivery(TakePlan *plan, Endpoint *endpoint, const char *event_type,
 	delivery->context = context;
 	delivery->endpoint = endpoint;
 	delivery->event_type = MemoryContextStrdup(context, event_type);
-	endpoint->in_flight++;
+	wh_roster_note_start(endpoint);
 	plan->places--;
 	if (endpoint->revision != revision)
 	{
@@ -213,6 +213,8 @@ wh_plan_due(TakePlan *plan)
 		return;
 	plan->wishes = palloc(MAX_WISHES * sizeof(DueWish));
 	wh_roster_visit(add_wish, plan);
+	if (plan->wish_count == 0)
+		wh_roster_refresh_earliest();	/* a rate limit put it off */
 	for (int i = 0; i < plan->wish_count; i++)
 		plan->wishes[i].places = Min(plan->wishes[i].places,
 									 Max(plan->places / plan->wish_count, 1));

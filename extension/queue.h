@@ -76,6 +76,14 @@ typedef struct QueueRow
 	ItemPointerData tid;
 } QueueRow;
 
+/* What must be known of an endpoint before it gets its first request. */
+typedef struct EndpointLimits
+{
+	int64		id;
+	int			max_in_flight;	/* 0: the setting */
+	int64		start_interval; /* us; 0: none */
+} EndpointLimits;
+
 /* Whether the extension is there and which one: its oid and version. */
 extern Oid	wh_queue_extension(char **version);
 
@@ -116,7 +124,7 @@ extern void wh_queue_mark_sending(DueRow *rows, int count);
 extern void wh_queue_load_endpoints(const int64 *ids, int count);
 
 /* All endpoints of these shards that have queued rows or may get some. */
-extern int	wh_queue_list_endpoints(int64 shards, int64 **ids);
+extern int	wh_queue_list_endpoints(int64 shards, EndpointLimits **endpoints);
 
 /* Rows that a crash left on the wire: log them, and make them due. */
 extern int	wh_queue_interrupt(int64 shards);

@@ -5,6 +5,10 @@
  * An endpoint begins with a small window, doubled by successes as TCP does it
  * (RFC 5681, slow start) and reduced to one by a failure, so that endpoints
  * that hang never hold more than a few of the worker's places.
+ *
+ * A rate limit spaces the starts of requests (the generic cell rate algorithm
+ * of ITU-T I.371), with bursts of a few milliseconds' worth, because a worker
+ * takes several at once.
  */
 #include "postgres.h"
 
@@ -16,6 +20,7 @@
 #include "settings.h"
 
 #define FIRST_WINDOW 8
+#define BURST_US 20000
 
 static HTAB *roster;
 static TimestampTz earliest_due = DT_NOEND;
@@ -77,11 +82,62 @@ wh_roster_unload(Endpoint *endpoint)
 	endpoint->own_headers = endpoint->masked_headers = NULL;
 }
 
+static int
+max_in_flight(const Endpoint *endpoint)
+{
+	return endpoint->max_in_flight ? endpoint->max_in_flight :
+		wh_max_in_flight_per_endpoint;
+}
+
+static int
+window_places(const Endpoint *endpoint)
+{
+	int			window = Min(endpoint->window, max_in_flight(endpoint));
+
+	if (endpoint->is_paused)
+		return 0;
+	/* One at a time after a crash, and as long as its limits are not known. */
+	if (endpoint->is_cautious || endpoint->context == NULL)
+		window = 1;
+	return Max(window - endpoint->in_flight, 0);
+}
+
+/* How far starts may be ahead of their even spacing. */
+static int64
+burst(const Endpoint *endpoint)
+{
+	return Max(BURST_US - endpoint->start_interval, 0);
+}
+
+/*
+ * When the rate limit lets the next request start.  A clock that was set back
+ * must not make that a time far ahead.
+ */
+static TimestampTz
+earliest_start(const Endpoint *endpoint)
+{
+	if (endpoint->start_interval == 0)
+		return DT_NOBEGIN;
+	return Min(endpoint->next_start - burst(endpoint),
+			   GetCurrentTimestamp() + endpoint->start_interval);
+}
+
+static int
+rate_places(const Endpoint *endpoint)
+{
+	int64		passed = GetCurrentTimestamp() - earliest_start(endpoint);
+
+	if (passed < 0)
+		return 0;
+	return (int) (Min(passed, burst(endpoint)) / endpoint->start_interval) + 1;
+}
+
 void
 wh_roster_set_due(Endpoint *endpoint, TimestampTz due)
 {
 	endpoint->next_due = due;
-	if (due < earliest_due && wh_roster_places(endpoint) > 0)
+	due = Max(due, earliest_start(endpoint));
+	if (due < earliest_due && window_places(endpoint) > 0)
 		earliest_due = due;
 }
 
@@ -139,13 +195,32 @@ wh_roster_forget_config(void)
 int
 wh_roster_places(const Endpoint *endpoint)
 {
-	int			window = Min(endpoint->window, wh_max_in_flight_per_endpoint);
+	int			places = window_places(endpoint);
 
-	if (endpoint->is_paused)
-		return 0;
-	if (endpoint->is_cautious)
-		window = 1;
-	return Max(window - endpoint->in_flight, 0);
+	if (places > 0 && endpoint->start_interval > 0)
+		places = Min(places, rate_places(endpoint));
+	return places;
+}
+
+void
+wh_roster_set_limits(Endpoint *endpoint, int max_in_flight,
+					 int64 start_interval)
+{
+	/* What was started before its rate was known counts. */
+	if (endpoint->start_interval == 0 && endpoint->in_flight > 0)
+		endpoint->next_start = GetCurrentTimestamp() + start_interval;
+	endpoint->max_in_flight = max_in_flight;
+	endpoint->start_interval = start_interval;
+}
+
+void
+wh_roster_note_start(Endpoint *endpoint)
+{
+	endpoint->in_flight++;
+	if (endpoint->start_interval > 0)
+		endpoint->next_start = endpoint->start_interval +
+			Max(earliest_start(endpoint) + burst(endpoint),
+				GetCurrentTimestamp());
 }
 
 void
@@ -154,7 +229,7 @@ wh_roster_note_result(Endpoint *endpoint, bool is_success)
 	endpoint->is_cautious = false;
 	if (!is_success)
 		endpoint->window = 1;
-	else if (endpoint->window < wh_max_in_flight_per_endpoint)
+	else if (endpoint->window < max_in_flight(endpoint))
 		endpoint->window++;
 	wh_roster_set_due(endpoint, endpoint->next_due);
 }

@@ -32,6 +32,11 @@ typedef struct Endpoint
 	SigningKey *keys[WH_MAX_SECRETS];
 	TimestampTz key_expires_at[WH_MAX_SECRETS];
 
+	int			max_in_flight;	/* 0: the setting */
+	int64		start_interval; /* us between starts by its rate limit; 0:
+								 * none */
+	TimestampTz next_start;		/* by the rate limit, were there no bursts */
+
 	int			in_flight;		/* requests on the wire */
 	int			window;			/* how many there may be */
 	TimestampTz next_due;		/* no queued row is due before; DT_NOEND: none
@@ -40,6 +45,11 @@ typedef struct Endpoint
 	uint64		piece;			/* the last one with a row for it */
 	bool		had_places;		/* when that piece began */
 	bool		is_cautious;	/* after a crash: one at a time */
+
+	TimestampTz succeeded_at;	/* last success; 0: none seen */
+	TimestampTz failing_since;	/* first failure after it; 0: none */
+	TimestampTz failing_stored; /* what webhook.failing says; 0: no row */
+	TimestampTz stored_at;		/* when that was written */
 } Endpoint;
 
 extern void wh_roster_create(void);
@@ -73,6 +83,13 @@ extern void wh_roster_forget_config(void);
 
 /* How many more requests may be started now. */
 extern int	wh_roster_places(const Endpoint *endpoint);
+
+/* Requests at once (0: the setting) and microseconds between starts (0: none). */
+extern void wh_roster_set_limits(Endpoint *endpoint, int max_in_flight,
+								 int64 start_interval);
+
+/* A request is as good as on the wire. */
+extern void wh_roster_note_start(Endpoint *endpoint);
 
 /* Note how an attempt ended: a window grows with successes. */
 extern void wh_roster_note_result(Endpoint *endpoint, bool is_success);

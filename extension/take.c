@@ -71,12 +71,30 @@ copy_cursor(const Cursor *from)
 	return copy;
 }
 
+/* Know all endpoints of our shards, and their limits. */
+static void
+learn_endpoints(void)
+{
+	EndpointLimits *limits;
+	int			count = wh_queue_list_endpoints(own_shards, &limits);
+
+	for (int i = 0; i < count; i++)
+		wh_roster_set_limits(wh_roster_get(limits[i].id),
+							 limits[i].max_in_flight,
+							 limits[i].start_interval);
+}
+
+static void
+be_cautious(Endpoint *endpoint, void *arg)
+{
+	endpoint->is_cautious = true;
+	wh_roster_set_due(endpoint, DT_NOBEGIN);
+}
+
 void
 wh_take_start(int64 shards)
 {
 	Cursor	   *found;
-	int64	   *ids;
-	int			count;
 
 	wh_roster_create();
 	cursor_count = wh_queue_load_cursors(shards, &found);
@@ -86,28 +104,17 @@ wh_take_start(int64 shards)
 		has_taken |= found[i].low != 0 || found[i].high != 0;
 	}
 	wh_queue_interrupt(shards);
-	count = wh_queue_list_endpoints(shards, &ids);
-	for (int i = 0; i < count; i++)
-	{
-		Endpoint   *endpoint = wh_roster_get(ids[i]);
-
-		endpoint->is_cautious = true;
-		wh_roster_set_due(endpoint, DT_NOBEGIN);
-	}
-	has_window = true;
 	own_shards = shards;
+	learn_endpoints();
+	wh_roster_visit(be_cautious, NULL);
+	has_window = true;
 }
 
 void
 wh_take_learn_endpoints(void)
 {
-	int64	   *ids;
-	int			count;
-
 	wh_session_begin("looking for new endpoints");
-	count = wh_queue_list_endpoints(own_shards, &ids);
-	for (int i = 0; i < count; i++)
-		(void) wh_roster_get(ids[i]);
+	learn_endpoints();
 	wh_session_commit(false);
 }
 
