@@ -25,9 +25,9 @@ SHLIB_LINK = -lcurl -lcrypto
 override with_llvm = no
 
 # The install script in its pieces, in this order.
-PIECES = schema access catalogue endpoint header emit delivery watch admin stats \
-	backlog views explain metrics dashboard storage check \
-	report roles grants
+PIECES = schema access catalogue endpoint header emit health delivery \
+	operate retention watch admin stats backlog views progress explain \
+	metrics dashboard storage check report roles grants
 PIECE_FILES = $(wildcard $(PIECES:%=extension/sql/%.sql))
 SCRIPT = webhook--$(EXTVERSION).sql
 DATA = $(wildcard extension/sql/webhook--*--*.sql)

@@ -37,6 +37,13 @@ static Statement load_endpoints = {
 	SPI_OK_SELECT, 1, {INT8ARRAYOID}
 };
 
+static Statement list_endpoints = {
+	"select id, coalesce(max_in_flight, 0),"
+	"  coalesce((1000000 / rate_limit)::bigint, 0)"
+	" from webhook.endpoint where (1::bigint << (id & 63)::int) & $1 <> 0 order by id",
+	SPI_OK_SELECT, 1, {INT8OID}
+};
+
 /* Make keys of the secrets and wipe their text. */
 static void
 load_keys(Endpoint *endpoint, Datum secrets)
@@ -144,4 +151,21 @@ wh_queue_load_endpoints(const int64 *ids, int count)
 	found = wh_statement_run(&load_endpoints, &value, NULL, true);
 	for (uint64 i = 0; i < found; i++)
 		load_endpoint(i);
+}
+
+void
+wh_queue_learn_endpoints(int64 shards)
+{
+	Datum		value = Int64GetDatum(shards);
+	uint64		count = wh_statement_run(&list_endpoints, &value, NULL, true);
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		is_null;
+		Datum		id = wh_statement_column(i, 1, &is_null);
+
+		wh_roster_set_limits(wh_roster_get(DatumGetInt64(id)),
+							 DatumGetInt32(wh_statement_column(i, 2, &is_null)),
+							 DatumGetInt64(wh_statement_column(i, 3, &is_null)));
+	}
 }

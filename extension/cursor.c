@@ -92,13 +92,6 @@ static Statement widen_cursor = {
 	SPI_OK_UPDATE, 3, {INT4OID, INT8OID, INT8OID}
 };
 
-static Statement list_endpoints = {
-	"select id, coalesce(max_in_flight, 0),"
-	"  coalesce((1000000 / rate_limit)::bigint, 0)"
-	" from webhook.endpoint where (1::bigint << (id & 63)::int) & $1 <> 0 order by id",
-	SPI_OK_SELECT, 1, {INT8OID}
-};
-
 static Statement interrupt_rows = {
 	"select webhook._interrupt($1, $2)",
 	SPI_OK_SELECT, 2, {INT4OID, INT8OID}
@@ -247,27 +240,6 @@ wh_queue_merge_cursors(const Cursor *kept, const Cursor *gone)
 	values[1] = Int64GetDatum(kept->shards);
 	values[2] = Int64GetDatum(gone->shards);
 	wh_statement_run(&widen_cursor, values, NULL, false);
-}
-
-int
-wh_queue_list_endpoints(int64 shards, EndpointLimits **endpoints)
-{
-	Datum		value = Int64GetDatum(shards);
-	uint64		count = wh_statement_run(&list_endpoints, &value, NULL, true);
-
-	*endpoints = SPI_palloc(Max(count, 1) * sizeof(EndpointLimits));
-	for (uint64 i = 0; i < count; i++)
-	{
-		EndpointLimits *limits = &(*endpoints)[i];
-		bool		is_null;
-
-		limits->id = DatumGetInt64(wh_statement_column(i, 1, &is_null));
-		limits->max_in_flight =
-			DatumGetInt32(wh_statement_column(i, 2, &is_null));
-		limits->start_interval =
-			DatumGetInt64(wh_statement_column(i, 3, &is_null));
-	}
-	return (int) count;
 }
 
 int

@@ -260,7 +260,7 @@ wh_plan_carry_out(TakePlan *plan)
 	wh_queue_load_endpoints(plan->load, plan->load_count);
 	wh_queue_insert(plan->rows, plan->row_count);
 	wh_queue_mark_sending(plan->sending, plan->sending_count);
-	wh_queue_drop(plan->gone, plan->gone_count);
+	wh_queue_cancel(plan->gone, plan->gone_count);
 	for (int i = 0; i < plan->row_count; i++)
 	{
 		Delivery   *delivery = plan->row_delivery[i];

@@ -76,14 +76,6 @@ typedef struct QueueRow
 	ItemPointerData tid;
 } QueueRow;
 
-/* What must be known of an endpoint before it gets its first request. */
-typedef struct EndpointLimits
-{
-	int64		id;
-	int			max_in_flight;	/* 0: the setting */
-	int64		start_interval; /* us; 0: none */
-} EndpointLimits;
-
 /* Whether the extension is there and which one: its oid and version. */
 extern Oid	wh_queue_extension(char **version);
 
@@ -123,8 +115,11 @@ extern void wh_queue_mark_sending(DueRow *rows, int count);
 /* Load what the roster does not have; ids of the same shard owner. */
 extern void wh_queue_load_endpoints(const int64 *ids, int count);
 
-/* All endpoints of these shards that have queued rows or may get some. */
-extern int	wh_queue_list_endpoints(int64 shards, EndpointLimits **endpoints);
+/*
+ * Have all endpoints of these shards in the roster, with the limits that must
+ * be known before their first request.
+ */
+extern void wh_queue_learn_endpoints(int64 shards);
 
 /* Rows that a crash left on the wire: log them, and make them due. */
 extern int	wh_queue_interrupt(int64 shards);
@@ -138,7 +133,7 @@ extern void wh_queue_end(Delivery **deliveries, int count);
  */
 extern void wh_queue_set_back(int64 shards, int64 step);
 
-/* Rows whose event is gone: drop them. */
-extern void wh_queue_drop(const DueRow *rows, int count);
+/* Rows without an endpoint that may have them: end them as cancelled. */
+extern void wh_queue_cancel(const DueRow *rows, int count);
 
 #endif							/* WH_QUEUE_H */

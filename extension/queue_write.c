@@ -48,12 +48,8 @@ static Statement mark_sending = {
 	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
 };
 
-static Statement drop_rows = {
-	"delete from webhook.queue q"
-	" using unnest($1, $2, $3) as d(tid, event_id, endpoint_id)"
-	" where q.ctid = d.tid and q.event_id = d.event_id"
-	"  and q.endpoint_id = d.endpoint_id",
-	SPI_OK_DELETE, 3,
+static Statement cancel_rows = {
+	"select webhook._cancel_gone($1, $2, $3)", SPI_OK_SELECT, 3,
 	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
 };
 
@@ -212,14 +208,14 @@ wh_queue_mark_sending(DueRow *rows, int count)
 }
 
 void
-wh_queue_drop(const DueRow *rows, int count)
+wh_queue_cancel(const DueRow *rows, int count)
 {
 	Datum		values[3];
 
 	if (count == 0)
 		return;
 	make_keys(rows, count, values);
-	wh_statement_run(&drop_rows, values, NULL, false);
+	wh_statement_run(&cancel_rows, values, NULL, false);
 }
 
 static bool

@@ -37,8 +37,14 @@ static Statement schedule_retries = {
 	TIMESTAMPTZARRAYOID}
 };
 
+static Statement tell_failed = {
+	"select webhook._tell_failed($1, $2)",
+	SPI_OK_SELECT, 2, {UUIDARRAYOID, INT8ARRAYOID}
+};
+
 static Statement disable_gone = {
-	"select webhook._disable_gone($1)", SPI_OK_SELECT, 1, {INT8ARRAYOID}
+	"select webhook._disable_endpoints($1, 'the receiver answered 410 Gone')",
+	SPI_OK_SELECT, 1, {INT8ARRAYOID}
 };
 
 /* What is for nobody any more stays: the next worker ends it as interrupted. */
@@ -258,6 +264,25 @@ log_attempts(Delivery **deliveries, int count, const char **outcomes)
 	wh_rows_close(writer);
 }
 
+/* What failed for good is an event of its own. */
+static void
+tell_of_failures(Delivery **ended, int count)
+{
+	Delivery  **failed = palloc(Max(count, 1) * sizeof(Delivery *));
+	int			number = 0;
+	Datum		values[2];
+
+	for (int i = 0; i < count; i++)
+	{
+		if (has_failed(ended[i]))
+			failed[number++] = ended[i];
+	}
+	if (number == 0)
+		return;
+	make_keys(failed, number, values);
+	wh_statement_run(&tell_failed, values, NULL, false);
+}
+
 static void
 disable_gone_endpoints(Delivery **deliveries, int count)
 {
@@ -292,6 +317,7 @@ wh_record_attempts(Delivery **deliveries, int count)
 	}
 	wh_queue_end(ended, number);
 	log_attempts(deliveries, count, outcomes);
+	tell_of_failures(ended, number);
 	disable_gone_endpoints(deliveries, count);
 }
 

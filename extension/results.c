@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "clock.h"
+#include "health.h"
 #include "record.h"
 #include "results.h"
 #include "send.h"
@@ -52,6 +53,7 @@ release(Delivery *delivery)
 	Endpoint   *endpoint = delivery->endpoint;
 	bool		is_success = delivery->result->error_class == HTTP_OK;
 
+	wh_health_note(delivery);
 	wh_stats_note(&wh_slot_database()->stats, delivery);
 	wh_send_release(delivery);
 	wh_take_release(delivery);
@@ -73,4 +75,5 @@ wh_results_record(void)
 		release(deliveries[i]);
 	finished = NULL;
 	finished_count = 0;
+	wh_health_judge();
 }

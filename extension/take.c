@@ -71,19 +71,6 @@ copy_cursor(const Cursor *from)
 	return copy;
 }
 
-/* Know all endpoints of our shards, and their limits. */
-static void
-learn_endpoints(void)
-{
-	EndpointLimits *limits;
-	int			count = wh_queue_list_endpoints(own_shards, &limits);
-
-	for (int i = 0; i < count; i++)
-		wh_roster_set_limits(wh_roster_get(limits[i].id),
-							 limits[i].max_in_flight,
-							 limits[i].start_interval);
-}
-
 static void
 be_cautious(Endpoint *endpoint, void *arg)
 {
@@ -105,7 +92,7 @@ wh_take_start(int64 shards)
 	}
 	wh_queue_interrupt(shards);
 	own_shards = shards;
-	learn_endpoints();
+	wh_queue_learn_endpoints(own_shards);
 	wh_roster_visit(be_cautious, NULL);
 	has_window = true;
 }
@@ -114,7 +101,7 @@ void
 wh_take_learn_endpoints(void)
 {
 	wh_session_begin("looking for new endpoints");
-	learn_endpoints();
+	wh_queue_learn_endpoints(own_shards);
 	wh_session_commit(false);
 }
 

@@ -28,27 +28,18 @@ end;
 comment on function webhook._schedule_retries(uuid[], bigint[], timestamptz[], boolean[], timestamptz[]) is
     'Internal: schedule the retries of failed attempts, later where the receiver said Retry-After (not_before); those not returned have no further one';
 
-create function webhook._disable_gone(endpoint_ids bigint[]) returns void
-language sql volatile set search_path to pg_catalog, pg_temp
-begin atomic
-    update webhook.endpoint set status = 'disabled', disabled_reason = 'the receiver answered 410 Gone'
-     where id in (select t.id from webhook.endpoint t
-                   where t.id = any (endpoint_ids) and t.status <> 'disabled'
-                   order by t.id for update skip locked);
-end;
-comment on function webhook._disable_gone(bigint[]) is 'Internal: disable endpoints whose receiver answered 410 Gone (RFC 9110 15.5.11)';
-
 create function webhook._interrupt(for_origin int, shards bigint) returns bigint
 language sql volatile set search_path to pg_catalog, pg_temp
 begin atomic
     with cut_off as (
         select q.event_id, q.endpoint_id, q.attempts, q.first_attempt, q.created_at,
-               t.url, t.organization_id,
+               t.url, t.organization_id, e.event_type, e.is_test,
                t.status <> 'disabled'
                and webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
                                             q.attempts - q.first_attempt + 1, clock_timestamp()) is not null as goes_on
           from webhook.queue q
           left join webhook.endpoint t on t.id = q.endpoint_id
+          left join webhook.event e on e.id = q.event_id
          where q.next_attempt_at is null and q.origin = for_origin
            and ((1::bigint << (q.endpoint_id & 63)::int) & shards) <> 0),
     retried as (
@@ -66,8 +57,15 @@ begin atomic
                c.first_attempt > 1, coalesce(c.organization_id, ''), case when c.goes_on then null else 'failed' end,
                coalesce(c.url, ''), 'the worker ended before the answer was recorded', 'interrupted'
           from cut_off c
-        returning 1)
-    select count(*) from logged;
+        returning 1),
+    told as (
+        select webhook._record_operational('webhook.delivery_failed', array_agg(c.organization_id),
+                   array_agg(webhook._failure(c.event_id, c.event_type, c.endpoint_id, c.url, c.attempts, null,
+                                              'the worker ended before the answer was recorded', 'interrupted')))
+          from cut_off c
+         where c.goes_on is not true and webhook._is_told(c.event_type, c.is_test)
+        having count(*) > 0)
+    select count(*) + 0 * (select count(*) from told) from logged;
 end;
 comment on function webhook._interrupt(int, bigint) is
     'Internal: log the attempts that a crash cut off as interrupted, and make them due at once or end them';
@@ -114,16 +112,19 @@ begin
     end if;
     select coalesce(max(a.attempt), 0) into last from webhook.attempt a
      where a.event_id = redeliver.event_id and a.endpoint_id = redeliver.endpoint_id;
-    update webhook.attempt a set outcome = null
-     where a.event_id = redeliver.event_id and a.endpoint_id = redeliver.endpoint_id and a.outcome is not null;
     insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin, attempts, first_attempt)
     values (redeliver.event_id, redeliver.endpoint_id, clock_timestamp(), clock_timestamp(),
-            webhook._origin(), last, last + 1);
+            webhook._origin(), last, last + 1)
+    on conflict do nothing;
+    if not found then
+        -- Somebody else was faster.
+        raise exception 'the delivery is not finished yet'
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Redeliver when its status is succeeded, failed or cancelled: select * from webhook.delivery';
+    end if;
+    update webhook.attempt a set outcome = null
+     where a.event_id = redeliver.event_id and a.endpoint_id = redeliver.endpoint_id and a.outcome is not null;
     return last + 1;
-exception when unique_violation then
-    raise exception 'the delivery is not finished yet'
-        using errcode = 'object_not_in_prerequisite_state',
-              hint = 'Redeliver when its status is succeeded, failed or cancelled: select * from webhook.delivery';
 end
 $$;
 comment on function webhook.redeliver(uuid, bigint) is
@@ -208,80 +209,3 @@ end
 $$;
 comment on function webhook.test(bigint, text) is
     'Send a test event to an endpoint from this session, signed and logged, one attempt, whatever the status of the endpoint; a name of the catalogue sends its example. Errors: unknown endpoint P0002, unknown event 22023; a failed request is the result, not an error';
-
-create function webhook._maintain() returns boolean
-language plpgsql set search_path to pg_catalog, pg_temp
-as $$
-begin
-    begin
-        set local lock_timeout = '50ms';
-        for ahead in 0..3 loop
-            perform webhook._make_partition(clock_timestamp() + ahead * webhook._retention() / 6);
-        end loop;
-    exception when lock_not_available or deadlock_detected then
-        return false;   -- an emitter makes the first one: come back soon
-    end;
-    delete from webhook.idempotency_key
-     where created_at < clock_timestamp() - webhook._retention();
-    perform webhook._drop_expired();
-    return true;
-end
-$$;
-comment on function webhook._maintain() is 'Internal: partitions ahead, retention; run by a worker every ten minutes; false when it could not lock and should run again soon';
-
-create function webhook._drop_expired() returns int
-language plpgsql set search_path to pg_catalog, pg_temp
-as $$
-declare
-    part    record;
-    dropped int := 0;
-begin
-    for part in
-        select p.name, a.name as attempts
-          from webhook._partitions('webhook.event') p
-          join webhook._partitions('webhook.attempt') a using (from_at, to_at)
-         where p.to_at < clock_timestamp() - webhook._retention()
-    loop
-        begin
-            set local lock_timeout = '50ms';
-            if webhook._is_taken(part.name) then
-                execute format('drop table webhook.%I', part.name);
-                execute format('drop table webhook.%I', part.attempts);
-                dropped := dropped + 1;
-            end if;
-        exception when lock_not_available then
-            null;   -- in use: the next run tries again
-        end;
-    end loop;
-    return dropped;
-end
-$$;
-comment on function webhook._drop_expired() is 'Internal: drop partitions older than webhook.retention that hold nothing untaken; returns how many';
-
-create function webhook._is_taken(partition name) returns boolean
-language plpgsql set search_path to pg_catalog, pg_temp
-as $$
-declare
-    has_new boolean;
-begin
-    execute format(
-        'select exists (select from webhook.%1$I e
-                         where not e.is_test
-                           and (e.origin <> webhook._origin()
-                                or not exists (select from webhook.cursor c where c.origin = e.origin)
-                                or exists (select from webhook.cursor c
-                                            where c.origin = e.origin and webhook._is_new(e.xid, e.id, c))))',
-        partition) into has_new;
-    if has_new then
-        return false;
-    end if;
-    execute format(
-        'with expired as (
-             delete from webhook.queue q using webhook.%1$I e
-              where q.event_id = e.id and q.next_attempt_at is not null returning 1)
-         select exists (select from webhook.queue q join webhook.%1$I e on e.id = q.event_id
-                         where q.next_attempt_at is null)', partition) into has_new;
-    return not has_new;
-end
-$$;
-comment on function webhook._is_taken(name) is 'Internal: whether a partition of event holds nothing new to a cursor and nothing on the wire; what waits there is expired';

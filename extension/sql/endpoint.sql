@@ -148,7 +148,7 @@ comment on function webhook._check_endpoint() is 'Internal: trigger; checks an e
 
 create function webhook._endpoint_changed() returns trigger
 language plpgsql security definer set search_path to pg_catalog, pg_temp
--- definer: secrets and queue are not granted to those who manage endpoints
+-- definer: secrets, queue and outbox are not granted to those who manage endpoints
 as $$
 begin
     if webhook._is_restoring() then
@@ -161,34 +161,17 @@ begin
         perform webhook._cancel_waiting(old.id, 'the endpoint was deleted');
         delete from webhook.endpoint_secret where endpoint_id = old.id;
         delete from webhook.endpoint_header where endpoint_id = old.id;
+        delete from webhook.failing where endpoint_id = old.id;
     elsif new.status = 'disabled' and old.status <> 'disabled' then
         perform webhook._cancel_waiting(new.id, 'the endpoint was disabled');
+        perform webhook._tell_disabled(new);
+    elsif new.url <> old.url or new.status = 'enabled' and old.status <> 'enabled' then
+        delete from webhook.failing where endpoint_id = new.id;     -- another chance
     end if;
     return null;
 end
 $$;
-comment on function webhook._endpoint_changed() is 'Internal: trigger; makes a secret for a new endpoint, cancels what waits for a disabled or deleted one';
-
-create function webhook._cancel_waiting(endpoint_id bigint, reason text) returns bigint
-language sql set search_path to pg_catalog, pg_temp
-begin atomic
-    with cancelled as (
-        delete from webhook.queue q
-         where q.endpoint_id = _cancel_waiting.endpoint_id and q.next_attempt_at is not null
-        returning q.event_id, q.endpoint_id, q.attempts, q.first_attempt, q.created_at),
-    logged as (
-        insert into webhook.attempt
-               (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt,
-                is_redelivery, organization_id, outcome, url, error, error_class)
-        select c.event_id, c.endpoint_id, clock_timestamp(), c.created_at, interval '0', c.attempts,
-               c.first_attempt > 1, e.organization_id, 'cancelled', coalesce(t.url, ''), reason, 'cancelled'
-          from cancelled c
-          join webhook.event e on e.id = c.event_id
-          left join webhook.endpoint t on t.id = c.endpoint_id
-        returning 1)
-    select count(*) from logged;
-end;
-comment on function webhook._cancel_waiting(bigint, text) is 'Internal: end the waiting deliveries of an endpoint as cancelled';
+comment on function webhook._endpoint_changed() is 'Internal: trigger; makes a secret for a new endpoint, cancels what waits for a disabled or deleted one, tells of a disabled one';
 
 create function webhook._secret_changed() returns trigger
 language plpgsql security definer set search_path to pg_catalog, pg_temp

@@ -12,8 +12,8 @@ begin
            and d.deptype = 'e'
     loop
         if object.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass then
-            execute pg_catalog.format('revoke all on function %s from public', object.objid::pg_catalog.regprocedure);
-            execute pg_catalog.format('alter function %s owner to webhook', object.objid::pg_catalog.regprocedure);
+            execute pg_catalog.format('revoke all on routine %s from public', object.objid::pg_catalog.regprocedure);
+            execute pg_catalog.format('alter routine %s owner to webhook', object.objid::pg_catalog.regprocedure);
         elsif object.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
               and (select relkind in ('r', 'p', 'v') from pg_catalog.pg_class where oid = object.objid) then
             execute pg_catalog.format('alter table %s owner to webhook', object.objid::pg_catalog.regclass);

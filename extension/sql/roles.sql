@@ -31,6 +31,8 @@ begin atomic
     ('observer', true, 'execute', 'function webhook.report(text)'),
     ('observer', true, 'execute', 'function webhook._short_time(float8)'),
     ('observer', true, 'execute', 'function webhook._uuid_at(timestamptz)'),
+    ('observer', true, 'select', 'webhook.progress'),
+    ('observer', true, 'execute', 'function webhook._progress()'),
     ('observer', true, 'execute', 'function webhook.version()'),
     ('observer', true, 'execute', 'function webhook.verify(text, text, text)'),
 
@@ -57,6 +59,10 @@ begin atomic
     ('observer', false, 'execute', 'function webhook._dashboard()'),
     ('observer', false, 'execute', 'function webhook.openmetrics()'),
     ('observer', false, 'execute', 'function webhook._metrics()'),
+    ('observer', false, 'execute', 'procedure webhook.drain(interval)'),
+    ('observer', false, 'execute', 'function webhook._drain_begin()'),
+    ('observer', false, 'execute', 'function webhook._drain_end(bigint)'),
+    ('observer', false, 'execute', 'function webhook._drain_look(bigint, interval)'),
 
     ('manager', true, 'insert, update, delete', 'webhook.organization'),
     ('manager', true, 'insert, update, delete', 'webhook.endpoint'),
@@ -67,6 +73,9 @@ begin atomic
     ('manager', true, 'execute', 'function webhook.rotate_secret(bigint, interval, text)'),
     ('manager', true, 'execute', 'function webhook.test(bigint, text)'),
     ('manager', true, 'execute', 'function webhook.redeliver(uuid, bigint)'),
+    ('manager', true, 'execute', 'function webhook.recover(bigint, timestamptz, timestamptz, text)'),
+    ('manager', true, 'execute', 'function webhook.replay(bigint, timestamptz, timestamptz)'),
+    ('manager', true, 'execute', 'function webhook.cancel(uuid, bigint)'),
     ('manager', true, 'execute', 'function webhook.preview(bigint, text, text)'),
     ('manager', true, 'execute', 'function webhook.preview(bigint, text, json)'),
     ('manager', true, 'execute', 'function webhook.preview(bigint, text, jsonb)'),
@@ -164,7 +173,7 @@ as $$
 begin
     lock table webhook.event, webhook.attempt in share update exclusive mode;
     execute format('revoke all on all tables in schema webhook from %s', role);
-    execute format('revoke all on all functions in schema webhook from %s', role);
+    execute format('revoke all on all routines in schema webhook from %s', role);
     execute format('revoke all on schema webhook from %s', role);
     delete from webhook.access a where a.role = revoke_access.role;
 end

@@ -14,6 +14,13 @@ begin atomic
                 when exists (select from webhook.queue q
                               where q.event_id >= b.lower and q.event_id < b.upper and q.next_attempt_at is null)
                     then 'requests on the wire'
+                when exists (select from webhook.queue q where q.event_id >= b.lower and q.event_id < b.upper)
+                    then 'deliveries that wait: the next run cancels them'
+                when exists (select from webhook.attempt r
+                              where r.event_id >= b.lower and r.event_id < b.upper and r.outcome <> 'succeeded'
+                                and r.error_class = 'cancelled'
+                                and r.started_at > clock_timestamp() - webhook._retention() / 6)
+                    then 'deliveries that were cancelled lately'
                 else 'nothing: the next run drops it' end
       from webhook._partitions('webhook.event') p
      cross join lateral (select webhook._uuid_at(p.from_at), webhook._uuid_at(p.to_at)) as b(lower, upper)

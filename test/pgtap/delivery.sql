@@ -145,7 +145,7 @@ select pg_temp.take(:'event_id', 2003) \g /dev/null
 select is(pg_temp.fail(:'event_id', 2003, '2026-01-08 10:30:05+00', is_gone => true), false,
           'gone: no retry');
 select is(pg_temp.shown(2003), 'failed 1 ended 10:30:05', 'gone: failed at once');
-select webhook._disable_gone('{2003}') \g /dev/null
+select webhook._disable_endpoints('{2003}', 'the receiver answered 410 Gone') \g /dev/null
 select is(status || ': ' || disabled_reason, 'disabled: the receiver answered 410 Gone',
           'gone: the endpoint is disabled')
   from webhook.endpoint where id = 2003;

@@ -122,11 +122,11 @@ select lives_ok($$select webhook.rotate_secret(1003)$$,
                 'a stale subscription: the secret can be rotated');
 select lives_ok($$update webhook.endpoint set status = 'paused' where id = 1003$$,
                 'a stale subscription: the endpoint can be paused');
-select lives_ok($$select webhook._disable_gone('{1003}')$$,
+select lives_ok($$select webhook._disable_endpoints('{1003}', 'the receiver answered 410 Gone')$$,
                 'a stale subscription: a worker can disable the endpoint');
 select lives_ok($$update webhook.endpoint set status = 'paused' where id = 1004$$,
                 'a stale URL: the endpoint can be paused');
-select lives_ok($$select webhook._disable_gone('{1004}')$$,
+select lives_ok($$select webhook._disable_endpoints('{1004}', 'the receiver answered 410 Gone')$$,
                 'a stale URL: a worker can disable the endpoint');
 select throws_ok($$update webhook.endpoint set events = '{invoice.paid,*}' where id = 1003$$,
                  '22023', null, 'a stale subscription cannot be written anew');

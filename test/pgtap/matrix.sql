@@ -54,6 +54,7 @@ insert into matrix values
     ('operation',          '',  '',  '',     '', null, null),
     ('organization',       'r', 'r', 'rawd', 'rawd',
      $$select string_agg(id, ',') from webhook.organization$$, 'org_2'),
+    ('progress',           '',  'r', 'r',    'r', $$select count(*) from webhook.progress$$, '0'),
     ('queue',              '',  '',  '',     '', null, null),
     ('stat_database',      '',  'r', 'r',    '', null, null),
     ('storage',            '',  'r', 'r',    '', null, null),
@@ -62,9 +63,11 @@ insert into matrix values
     ('watches',            '',  'r', 'r',    '', null, null),
 
     ('adopt()', '', '', '', '', null, null),
+    ('cancel(uuid,bigint)', '', '', 'X', 'X', $$select webhook.cancel('$2')$$, '0'),
     ('check()', '', 'X', 'X', '', null, null),
     ('create_endpoint', '', '', 'X', 'X',
      $$select webhook.create_endpoint('org_1', 'https://hooks.example.com/')$$, '42501'),
+    ('drain(interval)', '', 'X', 'X', '', null, null),
     ('emit(text,text,json,text)', 'X', '', '', 'X',
      $$select webhook.emit('review.created', 'org_1', '{}'::json)$$, '42501'),
     ('emit(text,text,jsonb,text)', 'X', '', '', 'X',
@@ -83,12 +86,17 @@ insert into matrix values
     ('preview(bigint,text,jsonb)', '', '', 'X', 'X',
      $$select webhook.preview($1, 'review.created', '{}'::jsonb)$$, 'P0002'),
     ('preview(bigint,text,text)', '', '', 'X', 'X', $$select webhook.preview($1)$$, 'P0002'),
+    ('_progress()', '', 'X', 'X', 'X', $$select count(*) from webhook._progress()$$, '0'),
+    ('recover(bigint,timestamp with time zone,timestamp with time zone,text)', '', '', 'X', 'X',
+     $$select webhook.recover($1, '-infinity')$$, 'P0002'),
     ('redeliver(uuid,bigint)', '', '', 'X', 'X', $$select webhook.redeliver('$2', $1)$$, 'P0002'),
     ('report(interval)', '', 'X', 'X', 'X',
      $$select webhook.report(interval '1 day') like '%One%'$$, 'false'),
     ('report(text)', '', 'X', 'X', 'X', $$select webhook.report() like '%One%'$$, 'false'),
     ('report(timestamp with time zone)', '', 'X', 'X', 'X',
      $$select webhook.report(now() - interval '1 day') like '%One%'$$, 'false'),
+    ('replay(bigint,timestamp with time zone,timestamp with time zone)', '', '', 'X', 'X',
+     $$select webhook.replay($1, now() - interval '1 hour')$$, 'P0002'),
     ('revoke_access(regrole)', '', '', '', '', null, null),
     ('rotate_secret(bigint,interval,text)', '', '', 'X', 'X',
      $$select webhook.rotate_secret($1)$$, 'P0002'),
@@ -116,6 +124,9 @@ select object, case when is_for_all then 'X' else '' end,
       ('_check_watch(regclass,name,text[],boolean)',                 false, true,  false),
       ('_execute_under(text,text)',                                  false, false, false),
       ('_dashboard()',                                               false, true,  false),
+      ('_drain_begin()',                                             false, true,  false),
+      ('_drain_end(bigint)',                                         false, true,  false),
+      ('_drain_look(bigint,interval)',                               false, true,  false),
       ('_has_access(text,text)',                                     true,  true,  true),
       ('_is_plain_table(regclass)',                                  false, true,  false),
       ('_is_restoring()',                                            false, false, true),
@@ -214,6 +225,9 @@ insert into webhook.attempt (event_id, endpoint_id, started_at, delivery_created
                              attempt, organization_id, url, outcome)
 values (:'event', :endpoint, now(), now(), '1s', 1, 'org_1', 'https://hooks.example.com/x', 'failed');
 insert into webhook.failing values (:endpoint, now());
+insert into webhook.operation (kind, endpoint_id, started_at, total) values ('recover', :endpoint, now(), 1);
+insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
+values (:'event', :endpoint, now(), 'infinity', webhook._origin());
 
 create function pg_temp.result(who name, statement text) returns text
 language plpgsql as $$
@@ -263,6 +277,7 @@ select is_empty(
         join pg_language l on l.oid = p.prolang
        where p.pronamespace = 'webhook'::regnamespace
          and l.lanname <> 'c' and p.prosqlbody is null
+         and p.prokind <> 'p'   -- it commits, and so can set nothing
          and not coalesce(p.proconfig @> '{"search_path=pg_catalog, pg_temp"}', false)$$,
     'a function whose names are looked up when it runs: pinned search_path');
 select is_empty(

@@ -90,6 +90,7 @@ select is_empty(
     $$select signature from function
         join pg_language l on l.oid = prolang
        where l.lanname in ('sql', 'plpgsql') and prosqlbody is null
+         and prokind <> 'p'     -- it commits, and so can set nothing
          and not coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false)$$,
     'a body that is text: with a pinned search path');
 select is_empty(
@@ -150,6 +151,8 @@ insert into statement values
     ('observe', 'read a report', $$select webhook.report()$$),
     ('observe', 'read the storage', $$select * from webhook.storage$$),
     ('observe', 'read metrics', $$select webhook.openmetrics()$$),
+    ('observe', 'read the progress', $$select * from webhook.progress$$),
+    ('observe', 'read who fails', $$select * from webhook.failing$$),
     ('observe', 'read statistics',
      $$select * from webhook.stat_database, webhook.stat_endpoint$$),
     ('observe', 'ask for a reason', $$select * from webhook.explain($2)$$),
@@ -198,6 +201,8 @@ insert into statement values
      $$insert into webhook.event select * from webhook.event$$),
     ('own', 'write attempts', $$update webhook.attempt set error = null$$),
     ('own', 'truncate attempts', $$truncate webhook.attempt$$),
+    ('own', 'write operations', $$delete from webhook.operation$$),
+    ('own', 'write who fails', $$delete from webhook.failing$$),
     ('own', 'write cursors', $$delete from webhook.cursor$$),
     ('own', 'write identities', $$delete from webhook.identity$$),
     ('own', 'write idempotency keys', $$delete from webhook.idempotency_key$$),
@@ -248,7 +253,10 @@ select is(has_function_privilege('regress_webhook_' || name, function, 'execute'
           format('%s %s %s', name,
                  case when name = 'manager' then 'may' else 'may not' end, function))
   from level,
-       unnest('{"webhook.redeliver(uuid,bigint)","webhook.test(bigint,text)"}'::text[])
+       unnest('{"webhook.redeliver(uuid,bigint)","webhook.test(bigint,text)",
+                 "webhook.cancel(uuid,bigint)",
+                 "webhook.recover(bigint,timestamptz,timestamptz,text)",
+                 "webhook.replay(bigint,timestamptz,timestamptz)"}'::text[])
            as function;
 
 -- Nobody runs what only workers and triggers need.
@@ -256,8 +264,9 @@ select is_empty(
     $$select l.name, signature
         from function, level l
        where (proname in ('_make_secret', '_cancel_waiting', '_send_test', '_record',
-                          '_maintain', '_drop_expired', '_interrupt', '_disable_gone',
-                          '_schedule_retries', '_make_partition')
+                          '_maintain', '_drop_expired', '_interrupt', '_disable_endpoints',
+                          '_judge_endpoints', '_tell_failed', '_tell_disabled', '_record_operational',
+                          '_cancel_gone', '_expire_waiting', '_schedule_retries', '_make_partition')
               or prorettype = 'trigger'::regtype and prosecdef)
          and has_function_privilege('regress_webhook_' || l.name, oid, 'execute')$$,
     'functions of workers are for nobody else');

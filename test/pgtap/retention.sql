@@ -26,11 +26,24 @@ select is(held_by, 'requests on the wire', 'storage says so')
 
 -- When it only waits, at a paused endpoint
 update webhook.queue set next_attempt_at = now();
+select is(held_by, 'deliveries that wait: the next run cancels them', 'storage knows what expires')
+  from webhook.storage where from_at < now() - interval '59 days';
+select is(webhook._expire_waiting(10), 1::bigint, 'a delivery older than retention expires');
+select is_empty('select from webhook.queue', 'it waits no more');
+select results_eq('select status, attempts, error from webhook.delivery_log',
+    $$values ('cancelled', 1, 'expired: the event is older than webhook.retention')$$,
+    'the log says what became of it');
+select is(webhook._drop_expired(), 0, 'its row stays to be seen');
+select isnt_empty('select from webhook.event', 'and so does the event');
+select is(held_by, 'deliveries that were cancelled lately', 'storage says so')
+  from webhook.storage where from_at < now() - interval '59 days';
+
+-- When that was long enough ago
+update webhook.attempt set started_at = now() - interval '6 days';
 select is(held_by, 'nothing: the next run drops it', 'storage knows what the next run drops')
   from webhook.storage where from_at < now() - interval '59 days';
-select is(webhook._drop_expired(), 1, 'a delivery older than retention expires');
+select is(webhook._drop_expired(), 1, 'the partition goes');
 select is_empty('select from webhook.event', 'the event is gone');
-select is_empty('select from webhook.queue', 'and what waited for it');
 select is_empty($$select from webhook._partitions('webhook.attempt') where to_at < now() - interval '30 days'$$,
                 'the attempts go with it');
 

@@ -1,0 +1,200 @@
+-- What operators do with deliveries: cancel, recover, replay, drain.
+
+create function webhook._cancellation(cancelled webhook.queue, reason text) returns setof webhook.attempt
+language sql stable rows 1
+begin atomic
+    select cancelled.event_id, cancelled.endpoint_id, clock_timestamp(), cancelled.created_at, interval '0',
+           cancelled.attempts, null::int, false, cancelled.first_attempt > 1, e.organization_id, 'cancelled',
+           coalesce(t.url, ''), null, reason, 'cancelled', null, null
+      from webhook.event e
+      left join webhook.endpoint t on t.id = cancelled.endpoint_id
+     where e.id = cancelled.event_id;
+end;
+comment on function webhook._cancellation(webhook.queue, text) is
+    'Internal: the row of the delivery log that ends a waiting delivery as cancelled';
+
+create function webhook._cancel_waiting(endpoint_id bigint, reason text) returns bigint
+language sql set search_path to pg_catalog, pg_temp
+begin atomic
+    with cancelled as (
+        delete from webhook.queue q
+         where q.endpoint_id = _cancel_waiting.endpoint_id and q.next_attempt_at is not null
+        returning q as row),
+    logged as (
+        insert into webhook.attempt
+        select a.* from cancelled c, webhook._cancellation(c.row, reason) a)
+    select count(*) from cancelled;
+end;
+comment on function webhook._cancel_waiting(bigint, text) is 'Internal: end the waiting deliveries of an endpoint as cancelled';
+
+create function webhook._cancel_gone(tids tid[], event_ids uuid[], endpoint_ids bigint[]) returns bigint
+language sql set search_path to pg_catalog, pg_temp
+begin atomic
+    with cancelled as (
+        delete from webhook.queue q using unnest(tids, event_ids, endpoint_ids) as d(tid, event_id, endpoint_id)
+         where q.ctid = d.tid and q.event_id = d.event_id and q.endpoint_id = d.endpoint_id
+        returning q as row),
+    logged as (
+        insert into webhook.attempt
+        select a.*
+          from cancelled c
+          left join webhook.endpoint t on t.id = (c.row).endpoint_id,
+               webhook._cancellation(c.row, case when t.id is null then 'the endpoint was deleted'
+                                                 else 'the endpoint was disabled' end) a)
+    select count(*) from cancelled;
+end;
+comment on function webhook._cancel_gone(tid[], uuid[], bigint[]) is
+    'Internal: end deliveries that a worker queued while their endpoint was disabled or deleted';
+
+create function webhook.cancel(event_id uuid, endpoint_id bigint default null) returns bigint
+language sql volatile security definer set search_path to pg_catalog, pg_temp
+-- definer: the queue is not granted
+begin atomic
+    with cancelled as (
+        delete from webhook.queue q
+         where q.event_id = cancel.event_id and q.endpoint_id = coalesce(cancel.endpoint_id, q.endpoint_id)
+           and q.next_attempt_at is not null
+           and exists (select from webhook.event e
+                        where e.id = q.event_id and webhook._has_access(e.organization_id, 'manager'))
+        returning q as row),
+    logged as (
+        insert into webhook.attempt
+        select a.* from cancelled c, webhook._cancellation(c.row, 'cancelled by hand') a)
+    select count(*) from cancelled;
+end;
+comment on function webhook.cancel(uuid, bigint) is
+    'End what is pending of an event, at one endpoint or at all, as cancelled; returns how many deliveries. What is on the wire ends as it ends; 0 when nothing is pending';
+
+create function webhook._get_endpoint(endpoint_id bigint) returns webhook.endpoint
+language plpgsql stable set search_path to pg_catalog, pg_temp
+as $$
+declare
+    found_one webhook.endpoint;
+begin
+    select * into found_one from webhook.endpoint t
+     where t.id = _get_endpoint.endpoint_id and webhook._has_access(t.organization_id, 'manager');
+    if found_one.id is null then
+        raise exception 'endpoint % does not exist', coalesce(endpoint_id::text, 'null')
+            using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
+    end if;
+    if found_one.status = 'disabled' then
+        raise exception 'endpoint % is disabled', endpoint_id
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = format('Enable it first: update webhook.endpoint set status = ''enabled'' where id = %s', endpoint_id);
+    end if;
+    return found_one;
+end
+$$;
+comment on function webhook._get_endpoint(bigint) is
+    'Internal: an endpoint that deliveries can be queued for; else P0002 or 55000';
+
+create function webhook._check_range(since timestamptz, until timestamptz) returns void
+language plpgsql immutable set search_path to pg_catalog, pg_temp
+as $$
+begin
+    if since is null or until is null then
+        raise exception 'a range of time needs a begin and an end'
+            using errcode = 'null_value_not_allowed',
+                  hint = 'Use for example since => now() - interval ''1 hour''.';
+    end if;
+end
+$$;
+comment on function webhook._check_range(timestamptz, timestamptz) is 'Internal: raise 22004 unless both ends are given';
+
+create function webhook.recover(endpoint_id bigint, since timestamptz, until timestamptz default now(),
+    status text default 'failed')
+returns bigint
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: the queue is not granted, and the log is append-only for others
+as $$
+declare
+    began  constant timestamptz := clock_timestamp();
+    queued bigint;
+begin
+    perform webhook._check_range(since, until);
+    perform webhook._get_endpoint(recover.endpoint_id);
+    if coalesce(recover.status, '') not in ('succeeded', 'failed', 'cancelled') then
+        raise exception 'deliveries with the status "%" cannot be recovered', recover.status
+            using errcode = 'invalid_parameter_value', hint = 'Use failed, cancelled or succeeded.';
+    end if;
+    with ended as (
+        -- Two branches, since only what did not succeed is found by an index.
+        select a.event_id, a.attempt from webhook.attempt a
+         where recover.status <> 'succeeded' and a.outcome <> 'succeeded'
+           and a.endpoint_id = recover.endpoint_id and a.outcome = recover.status
+           and a.started_at + a.duration between recover.since and recover.until
+        union all
+        select a.event_id, a.attempt from webhook.attempt a
+         where recover.status = 'succeeded' and a.outcome = 'succeeded'
+           and a.endpoint_id = recover.endpoint_id
+           and a.started_at + a.duration between recover.since and recover.until),
+    reopened as (
+        update webhook.attempt a set outcome = null
+          from ended d
+          join webhook.event e on e.id = d.event_id and not e.is_test
+         where a.event_id = d.event_id and a.endpoint_id = recover.endpoint_id and a.attempt = d.attempt
+           and a.outcome = recover.status
+        returning a.event_id, a.attempt),
+    queued as (
+        insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin, attempts, first_attempt)
+        select r.event_id, recover.endpoint_id, began, began, webhook._origin(), r.attempt, r.attempt + 1
+          from reopened r
+        on conflict do nothing
+        returning 1)
+    select count(*) into queued from queued;
+    perform webhook._note_operation('recover', recover.endpoint_id, began, queued);
+    return queued;
+end
+$$;
+comment on function webhook.recover(bigint, timestamptz, timestamptz, text) is
+    'Deliver again what ended at an endpoint between two times as failed (or cancelled, or succeeded): same ids and bytes, attempt numbers continue, schedules start anew; returns how many. Tests are left out. Errors: NULL times 22004, another status 22023, unknown endpoint P0002, disabled 55000';
+
+create function webhook.replay(endpoint_id bigint, since timestamptz, until timestamptz default now()) returns bigint
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: queue and cursors are not granted
+as $$
+declare
+    began    constant timestamptz := clock_timestamp();
+    endpoint webhook.endpoint;
+    queued   bigint;
+begin
+    perform webhook._check_range(since, until);
+    endpoint := webhook._get_endpoint(replay.endpoint_id);
+    with missed as (
+        select e.id from webhook.event e
+         -- Infinite times have no id.
+         where e.id >= webhook._uuid_at(greatest(replay.since, 'epoch'))
+           and e.id < webhook._uuid_at(least(replay.until, began + interval '1 day') + interval '1 ms')
+           and e.created_at between replay.since and replay.until
+           and e.organization_id = endpoint.organization_id and not e.is_test
+           and e.origin = webhook._origin()
+           and webhook._subscribes(endpoint.events, e.event_type)
+           and not exists (select from webhook.attempt a
+                            where a.event_id = e.id and a.endpoint_id = replay.endpoint_id)
+           -- What a worker will take anyhow would arrive twice.
+           and (endpoint.created_at > e.created_at or e.xid = '3'
+                or exists (select from webhook.cursor c
+                            where c.origin = e.origin
+                              and ((1::bigint << (replay.endpoint_id & 63)::int) & c.shards) <> 0
+                              and not webhook._is_new(e.xid, e.id, c)))),
+    queued as (
+        insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
+        select m.id, replay.endpoint_id, began, began, webhook._origin() from missed m
+        on conflict do nothing
+        returning 1)
+    select count(*) into queued from queued;
+    perform webhook._note_operation('replay', replay.endpoint_id, began, queued);
+    return queued;
+end
+$$;
+comment on function webhook.replay(bigint, timestamptz, timestamptz) is
+    'Deliver to an endpoint the events of its organization that were emitted between two times and that it never got, as its subscription is now; returns how many. Tests are left out. Errors: NULL times 22004, unknown endpoint P0002, disabled 55000';
+
+create function webhook._note_operation(kind text, endpoint_id bigint, started_at timestamptz, total bigint) returns void
+language sql volatile set search_path to pg_catalog, pg_temp
+begin atomic
+    insert into webhook.operation (kind, endpoint_id, started_at, total)
+    select kind, endpoint_id, started_at, total where total > 0;
+end;
+comment on function webhook._note_operation(text, bigint, timestamptz, bigint) is
+    'Internal: remember a long operation for webhook.progress, for a day';

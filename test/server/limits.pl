@@ -1,0 +1,255 @@
+# A good sender: what receivers ask for and what endpoints allow is kept, and an
+# endpoint that fails for long is disabled.
+
+use strict;
+use warnings;
+use POSIX qw(strftime);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Webhook;
+
+my $t = Webhook->new('limits');
+my $organizations = 0;
+
+# An endpoint alone in an organization of its own.
+sub lonely
+{
+	my ($url, %arguments) = @_;
+	my $organization = 'only_' . ++$organizations;
+
+	$t->sql("select webhook.set_organization('$organization', 'x')");
+	return ($t->endpoint($url, organization => $organization, %arguments),
+		$organization);
+}
+
+# Emit so many events in one transaction.
+sub emit_many
+{
+	my ($count, $organization) = @_;
+
+	$t->sql("select count(webhook.emit('review.completed', '$organization', '{}'))
+		from generate_series(1, $count)");
+}
+
+sub wait_for_status
+{
+	my ($endpoint, $status, $count) = @_;
+	$count //= 1;
+
+	$t->wait_for_sql("select count(*) = $count from webhook.delivery
+		where endpoint_id = $endpoint and status = '$status'");
+}
+
+# Seconds from the end of the first attempt to when the second is due.
+sub first_delay
+{
+	my ($endpoint) = @_;
+
+	wait_for_status($endpoint, 'pending');
+	return $t->sql("select extract(epoch from next_attempt_at - (started_at + duration))
+		from webhook.delivery d
+		join webhook.attempt a using (event_id, endpoint_id)
+		where endpoint_id = $endpoint and attempt = 1");
+}
+
+sub delay_after
+{
+	my ($url, $schedule) = @_;
+	my ($endpoint, $organization) = lonely($url, retry_schedule => "'{$schedule}'");
+
+	$t->emit(organization => $organization);
+	return first_delay($endpoint);
+}
+
+# retry_after_in_seconds
+my $delay = delay_after('/retry-after/120/429', '10ms');
+cmp_ok($delay, '>=', 120, '429 with Retry-After: not earlier');
+cmp_ok($delay, '<', 121, 'and not much later');
+$delay = delay_after('/retry-after/120/503', '10ms');
+cmp_ok($delay, '>=', 120, '503 with Retry-After: not earlier');
+
+# retry_after_as_a_date
+my $date = strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + 300));
+$delay = delay_after('/retry-after/' . $date =~ s/ /%20/gr . '/503', '10ms');
+cmp_ok($delay, '>', 290, 'Retry-After as a date: until then');
+cmp_ok($delay, '<=', 301, 'and not longer');
+
+# retry_after_only_lengthens
+$delay = delay_after('/retry-after/1/503', '1h');
+cmp_ok($delay, '>=', 3600, 'a shorter Retry-After shortens nothing');
+cmp_ok($delay, '<', 3602, 'and is not added');
+
+# retry_after_is_capped
+$delay = delay_after('/retry-after/99999999/503', '10ms');
+cmp_ok($delay, '>=', 86400, 'Retry-After is honoured for a day');
+cmp_ok($delay, '<', 86402, 'and no longer');
+
+# retry_after_counts_with_429_and_503_only
+$delay = delay_after('/retry-after/120/500', '1s');
+cmp_ok($delay, '<', 3, 'Retry-After of a 500 is ignored');
+
+# the_rate_is_kept: as the receiver sees it.
+my ($endpoint, $organization) = lonely('/ok/rate', rate_limit => 20);
+emit_many(41, $organization);
+my @at = map { $_->{monotonic} } $t->wait_for_journal(41, qr{^/ok/rate$});
+@at = sort { $a <=> $b } @at;
+cmp_ok($at[40] - $at[0], '>=', 1.9, 'a rate limit of 20: 41 requests take 2 s');
+cmp_ok($at[40] - $at[0], '<', 10, 'and not much longer');
+my $most = 0;
+for my $first (0 .. $#at)
+{
+	my $within = grep { $_ >= $at[$first] && $_ < $at[$first] + 1 } @at;
+
+	$most = $within if $within > $most;
+}
+cmp_ok($most, '<=', 22, 'no second sees more than its share');
+
+# others_do_not_wait_for_a_limit
+my ($slow, $slow_organization) = lonely('/ok/slow', rate_limit => 0.01);
+emit_many(5, $slow_organization);
+my $fast = $t->endpoint('/ok/fast', organization => $slow_organization);
+$t->emit(organization => $slow_organization);
+$t->wait_for_journal(1, qr{^/ok/fast$});
+is(scalar($t->receiver->journal(qr{^/ok/slow$})), 1,
+	'one request of a hundred seconds has been made, and others flow');
+
+# a_limit_that_is_raised_counts_at_once
+$t->sql("update webhook.endpoint set rate_limit = null where id = $slow");
+$t->wait_for_journal(6, qr{^/ok/slow$});
+pass('without the limit what waited flows');
+
+# so_many_requests_at_once
+($endpoint, $organization) = lonely('/delay/200', max_in_flight => 2);
+emit_many(9, $organization);
+@at = map { $_->{monotonic} } $t->wait_for_journal(9, qr{^/delay/200$});
+@at = sort { $a <=> $b } @at;
+is(scalar(grep { $at[$_ + 2] - $at[$_] < 0.2 } 0 .. $#at - 2), 0,
+	'max_in_flight = 2: never three at once');
+cmp_ok((grep { $at[$_ + 1] - $at[$_] < 0.15 } 0 .. $#at - 1), '>=', 1,
+	'but two');
+
+# limits_are_checked
+like($t->sql_error("update webhook.endpoint set rate_limit = 0 where id = $slow"),
+	qr/^23514/, 'a rate limit must be positive');
+like($t->sql_error("update webhook.endpoint set max_in_flight = 0 where id = $slow"),
+	qr/^23514/, 'and so must max_in_flight');
+
+$t->sql('delete from webhook.endpoint');
+$t->wait_until_done;
+
+# Operational events: a listener in the organization, by exact name.
+my ($failing, $watched) = lonely('/status/500?failing', retry_schedule => "'{10ms}'");
+my $listener = $t->endpoint('/ok/listener', organization => $watched,
+	events => "'{webhook.delivery_failed,webhook.endpoint_disabled}'");
+my $everything = $t->endpoint('/ok/everything', organization => $watched);
+my $elsewhere = $t->endpoint('/ok/elsewhere', organization => 'org_1',
+	events => "'{webhook.delivery_failed}'");
+
+# Bodies that a listener has, by their event.
+sub told
+{
+	my ($event, $count) = @_;
+	my @bodies = map { JSON::PP::decode_json($_->{body}) }
+	  $t->wait_for_journal($count, qr{^/ok/listener$});
+
+	return map { $_->{data} } grep { $_->{event} eq $event } @bodies;
+}
+
+# a_delivery_that_failed_is_told
+my $event = $t->emit(organization => $watched);
+my ($data) = told('webhook.delivery_failed', 1);
+is_deeply(
+	$data,
+	{   event_id => $event,
+		event => 'review.completed',
+		endpoint_id => $failing,
+		url => $t->receiver->url('/status/500?failing'),
+		attempts => 2,
+		response_status => 500,
+		error => 'the receiver answered with status 500',
+		error_class => 'http' },
+	'webhook.delivery_failed says what failed');
+is(scalar($t->receiver->journal(qr{^/ok/everything$})), 1,
+	'it is not sent to who did not ask for it by name');
+is(scalar($t->receiver->journal(qr{^/ok/elsewhere$})), 0,
+	'nor to another organization');
+is($t->sql("select count(*) from webhook.event_type where name like 'webhook.%'"),
+	0, 'and is no row of the catalogue');
+
+# failures_of_operational_events_are_not_told
+my $deaf = $t->endpoint('/status/500?deaf', organization => $watched,
+	events => "'{webhook.delivery_failed}'", retry_schedule => "'{}'");
+$t->emit(organization => $watched);
+wait_for_status($deaf, 'failed');
+$t->wait_until_done;
+is($t->sql("select count(*) from webhook.event
+		where event_type = 'webhook.delivery_failed' and organization_id = '$watched'"),
+	2, 'a failed delivery of webhook.delivery_failed makes none');
+
+# a_disabled_endpoint_is_told
+$t->sql("update webhook.endpoint set status = 'disabled',
+	disabled_reason = 'asked for' where id = $deaf");
+($data) = told('webhook.endpoint_disabled', 3);
+is_deeply(
+	$data,
+	{   endpoint_id => $deaf,
+		name => undef,
+		url => $t->receiver->url('/status/500?deaf'),
+		reason => 'asked for' },
+	'webhook.endpoint_disabled says which and why');
+
+# gone_is_told
+my $gone = $t->endpoint('/gone', organization => $watched);
+$t->emit(organization => $watched);
+Webhook::wait_until('the news of 410', undef,
+	sub { (told('webhook.endpoint_disabled', 3)) == 2 });
+my (undef, $second) = told('webhook.endpoint_disabled', 3);
+is($second->{reason}, 'the receiver answered 410 Gone', 'so is one by 410');
+
+# who_fails_is_written_down_once
+$t->wait_until_done;
+is($t->sql("select count(*) from webhook.failing where endpoint_id = $failing"),
+	1, 'an endpoint that fails is in webhook.failing');
+my $since = $t->sql("select since from webhook.failing where endpoint_id = $failing");
+$t->emit(organization => $watched);
+$t->wait_until_done;
+is($t->sql("select since from webhook.failing where endpoint_id = $failing"),
+	$since, 'since its first failure');
+is($t->sql("select count(*) from webhook.failing where endpoint_id = $everything"),
+	0, 'and one that succeeds is not');
+
+# a_success_is_the_end_of_it
+my ($moody, $mood) = lonely('/status/500,200', retry_schedule => "'{2s}'");
+$t->emit(organization => $mood);
+$t->wait_for_sql("select exists (select from webhook.failing where endpoint_id = $moody)");
+wait_for_status($moody, 'succeeded');
+$t->wait_for_sql("select not exists (select from webhook.failing where endpoint_id = $moody)");
+pass('a success ends it');
+
+# failing_for_long_disables: also when a restart was in between.
+$t->sql("update webhook.endpoint set url = url || '_again' where id = $failing");
+is($t->sql("select count(*) from webhook.failing where endpoint_id = $failing"),
+	0, 'another URL is another chance');
+$t->emit(organization => $watched);
+$t->wait_for_sql("select exists (select from webhook.failing where endpoint_id = $failing)");
+$t->wait_until_done;
+$t->node->restart;
+$t->configure("webhook.disable_after = 1s");
+$t->wait_for_workers;
+$t->wait_for_sql("select clock_timestamp() - since > '1.1s'
+	from webhook.failing where endpoint_id = $failing");
+$t->emit(organization => $watched);
+$t->wait_for_sql("select status = 'disabled' from webhook.endpoint where id = $failing");
+is($t->sql("select disabled_reason from webhook.endpoint where id = $failing"),
+	'every attempt failed for 00:00:01', 'webhook.disable_after disables, with the reason');
+Webhook::wait_until('the news of it', undef,
+	sub { (told('webhook.endpoint_disabled', 3)) == 3 });
+pass('which is told');
+
+# enabling_it_is_another_chance
+$t->configure("webhook.disable_after = 0");
+$t->sql("update webhook.endpoint set status = 'enabled' where id = $failing");
+is($t->sql("select count(*) from webhook.failing where endpoint_id = $failing"),
+	0, 'enabled again, it starts anew');
+
+done_testing();
