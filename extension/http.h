@@ -20,7 +20,6 @@
 #define WH_HTTP_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
 
 #define WH_HTTP_ERROR_SIZE 256
-#define WH_HTTP_LINE_SIZE 4400	/* longest header line of a request */
 
 typedef enum HttpErrorClass
 {

@@ -36,6 +36,7 @@ enum EventColumn
 struct OutboxWriter
 {
 	RowWriter  *rows;
+	Names	   *names;
 	MemoryContext context;		/* the writer's own */
 	MemoryContext scratch;		/* reset for each event */
 };
@@ -51,6 +52,7 @@ wh_outbox_open(void)
 	writer = palloc0(sizeof(OutboxWriter));
 	writer->context = CurrentMemoryContext;
 	writer->rows = wh_rows_open("event", EVENT_COLUMNS);
+	writer->names = wh_names_create();
 	writer->scratch = AllocSetContextCreate(CurrentMemoryContext,
 											"webhook event",
 											ALLOCSET_DEFAULT_SIZES);
@@ -131,7 +133,8 @@ wh_outbox_add(OutboxWriter *writer, const OutboxEvent *event,
 	values[EVENT_TYPE] = PointerGetDatum(event->type);
 	values[EVENT_ORGANIZATION] = PointerGetDatum(event->organization);
 	values[EVENT_PAYLOAD] =
-		PointerGetDatum(wh_payload_build(event, stamp->created_at));
+		PointerGetDatum(wh_payload_build(writer->names, event,
+									   stamp->created_at));
 	route(writer, &stamp->id);
 	wh_rows_add(writer->rows, values, nulls, NULL);
 	MemoryContextSwitchTo(old);
@@ -144,6 +147,7 @@ wh_outbox_close(OutboxWriter *writer)
 {
 	wh_rows_close(writer->rows);
 	MemoryContextDelete(writer->scratch);
+	pfree(writer->names);
 	pfree(writer);
 }
 

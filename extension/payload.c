@@ -13,7 +13,6 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
-#include "catalogue.h"
 #include "compat.h"
 #include "payload.h"
 #include "settings.h"
@@ -35,7 +34,7 @@ append_timestamp(StringInfo buf, TimestampTz at)
 }
 
 static void
-check_type(const OutboxEvent *event, const char *type)
+check_type(Names *names, const OutboxEvent *event, const char *type)
 {
 	if (event->is_internal)
 		return;
@@ -45,7 +44,7 @@ check_type(const OutboxEvent *event, const char *type)
 				 errmsg("event type \"%s\" is reserved", type),
 				 errdetail("Names under \"webhook.\" belong to the extension's own operational events."),
 				 errhint("Use a name of your own and insert it into webhook.event_type.")));
-	wh_catalogue_check_event_type(event->type);
+	wh_names_check_event_type(names, event->type);
 }
 
 static void
@@ -77,7 +76,8 @@ check_encoding(const char *bytes, int length)
 }
 
 text *
-wh_payload_build(const OutboxEvent *event, TimestampTz created_at)
+wh_payload_build(Names *names, const OutboxEvent *event,
+				 TimestampTz created_at)
 {
 	char	   *type = text_to_cstring(event->type);
 	char	   *organization = text_to_cstring(event->organization);
@@ -85,7 +85,7 @@ wh_payload_build(const OutboxEvent *event, TimestampTz created_at)
 	int			length = VARSIZE_ANY_EXHDR(event->data);
 	StringInfoData buf;
 
-	check_type(event, type);
+	check_type(names, event, type);
 	check_object(data, length);
 
 	initStringInfo(&buf);
@@ -97,7 +97,7 @@ wh_payload_build(const OutboxEvent *event, TimestampTz created_at)
 	appendStringInfoString(&buf, "\",\"organization\":{\"id\":");
 	escape_json(&buf, organization);
 	appendStringInfoString(&buf, ",\"name\":");
-	escape_json(&buf, wh_catalogue_organization_name(event->organization));
+	escape_json(&buf, wh_names_organization(names, event->organization));
 	appendStringInfoString(&buf, "},\"data\":");
 	appendBinaryStringInfo(&buf, data, length);
 	appendStringInfoChar(&buf, '}');

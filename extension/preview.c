@@ -83,7 +83,7 @@ make_body(const Endpoint *endpoint, text *type, text *data,
 	event.organization = cstring_to_text(endpoint->organization_id);
 	event.data = data;
 	event.is_internal = true;	/* its name was checked, as a subscription's */
-	return text_to_cstring(wh_payload_build(&event, stamp->created_at));
+	return text_to_cstring(wh_payload_build(wh_names_create(), &event, stamp->created_at));
 }
 
 static void

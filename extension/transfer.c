@@ -185,13 +185,13 @@ wh_transfer_create(HttpClient *client)
 	return transfer;
 }
 
-/* They may hold secrets: wiped before the memory goes back. */
+/* They may hold secrets of an endpoint. */
 static void
 free_headers(Transfer *transfer)
 {
-	for (struct curl_slist *line = transfer->headers; line; line = line->next)
-		explicit_bzero(line->data, strlen(line->data));
-	curl_slist_free_all(transfer->headers);
+	if (transfer->headers)
+		explicit_bzero(transfer->headers, transfer->headers_size);
+	free(transfer->headers);
 	transfer->headers = NULL;
 }
 
@@ -204,41 +204,52 @@ wh_transfer_destroy(Transfer *transfer)
 	free(transfer);
 }
 
-/* Split CR LF lines into libcurl's list. */
+static size_t
+count_lines(const char *lines)
+{
+	size_t		count = 0;
+
+	while ((lines = strstr(lines, "\r\n")) != NULL)
+	{
+		count++;
+		lines += 2;
+	}
+	return count;
+}
+
+/*
+ * Split CR LF lines into libcurl's list: its nodes and then the text, in one
+ * piece of memory, because libcurl's own would be two pieces a line.
+ */
 static bool
 set_headers(Transfer *transfer, const char *lines)
 {
-	static const char *const removed[] = {"Expect:", "Accept:"};
-	struct curl_slist *list = NULL;
-	char		line[WH_HTTP_LINE_SIZE];
+	size_t		count = count_lines(lines);
+	size_t		length = strlen(lines) + 1;
+	struct curl_slist *node;
+	char	   *text;
 
-	for (size_t i = 0; i < sizeof(removed) / sizeof(removed[0]); i++)
+	transfer->headers_size = (count + 2) * sizeof(struct curl_slist) + length;
+	transfer->headers = node = malloc(transfer->headers_size);
+	if (node == NULL)
+		return false;
+	text = memcpy(node + count + 2, lines, length);
+	*node = (struct curl_slist) {"Expect:", node + 1};
+	node++;
+	*node = (struct curl_slist) {"Accept:", NULL};
+	for (size_t i = 0; i < count; i++)
 	{
-		struct curl_slist *longer = curl_slist_append(list, removed[i]);
+		char	   *end = strstr(text, "\r\n");
 
-		if (longer == NULL)
-			break;
-		list = longer;
+		if (end == text)
+			return false;
+		*end = '\0';
+		node->next = node + 1;
+		node++;
+		*node = (struct curl_slist) {text, NULL};
+		text = end + 2;
 	}
-	while (*lines)
-	{
-		const char *end = strstr(lines, "\r\n");
-		size_t		length = end ? (size_t) (end - lines) : 0;
-		struct curl_slist *longer;
-
-		if (length == 0 || length >= sizeof(line))
-			break;
-		memcpy(line, lines, length);
-		line[length] = '\0';
-		longer = curl_slist_append(list, line);
-		if (longer == NULL)
-			break;
-		list = longer;
-		lines = end + 2;
-	}
-	explicit_bzero(line, sizeof(line));
-	transfer->headers = list;
-	return *lines == '\0';
+	return *text == '\0';
 }
 
 bool

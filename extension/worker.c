@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <malloc.h>
+
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -35,6 +37,8 @@
 #define BATCH_US 1000			/* how long work may wait for company */
 #define WAITING_MS 20			/* between looks past full endpoints */
 #define SAFETY_MS 5000			/* look for commits that woke nobody */
+#define TURN_SIZE (256 * 1024)	/* memory of a turn that is kept */
+#define KEPT_SIZE (16 * 1024 * 1024)	/* free memory not given back */
 #define SAVE_MS 200				/* how far a cursor's row may lag behind */
 #define MAINTENANCE_MS (10 * 60 * 1000)
 #define MAINTENANCE_RETRY_MS 1000
@@ -359,7 +363,10 @@ webhook_worker_main(Datum arg)
 	worker.total = arguments.total;
 	worker.turn_context = AllocSetContextCreate(TopMemoryContext,
 												"webhook turn",
-												ALLOCSET_DEFAULT_SIZES);
+												TURN_SIZE, TURN_SIZE,
+												ALLOCSET_DEFAULT_MAXSIZE);
+	(void) mallopt(M_TRIM_THRESHOLD, KEPT_SIZE);
+	(void) mallopt(M_MMAP_THRESHOLD, KEPT_SIZE);
 	if (!wh_send_configure())
 		elog(FATAL, "could not start libcurl");
 	worker.waits = WH_CREATE_WAIT_EVENT_SET(TopMemoryContext, 3);
