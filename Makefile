@@ -54,7 +54,7 @@ bench:
 	@sh test/setup && sh test/bench/run $(ARGS)
 
 torture:
-	@sh test/setup && sh test/torture $(ARGS)
+	@sh test/setup && sh test/torture/run $(ARGS)
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
