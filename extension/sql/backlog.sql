@@ -1,24 +1,32 @@
 -- How much waits, and since when, at the cost of what waits.
 
 create function webhook._untaken(c webhook.cursor, most bigint) returns setof uuid
-language sql stable set search_path to pg_catalog, pg_temp set enable_seqscan to off set enable_bitmapscan to off set jit to off
--- As workers read it (queue.c): who ran when the window's ends were seen, and what is beyond.
-begin atomic
-    (select e.id
-       from (select pg_snapshot_xip(c.low) union select pg_snapshot_xip(c.high)) as running(xid)
-       join webhook.event e on e.origin = c.origin and e.xid = running.xid
-      where not e.is_test and webhook._is_new(e.xid, e.id, c)
-      limit most)
-    union
-    (select n.id
-       from (select e.id
-               from webhook.event e
-              where e.origin = c.origin and e.xid <> '3'     -- adopted or forgotten: was taken
-                and e.xid >= greatest(pg_snapshot_xmax(c.low), c.position_xid, '0')
-                and not e.is_test and webhook._is_new(e.xid, e.id, c)
-              order by e.xid, e.id
-              limit most) n);
-end;
+language plpgsql stable set search_path to pg_catalog, pg_temp set enable_seqscan to off set enable_bitmapscan to off set jit to off
+    set plan_cache_mode to force_generic_plan
+-- As workers read it (queue.c): who ran when the window's ends were seen, and
+-- what is beyond.  In plpgsql, which keeps the plan: making it takes longer
+-- than running it, and a dashboard asks again and again.
+as $$
+declare
+    running xid8[] := array(select pg_snapshot_xip(c.low) union select pg_snapshot_xip(c.high));
+    beyond  xid8   := greatest(pg_snapshot_xmax(c.low), c.position_xid, '0');
+begin
+    return query
+        select e.id
+          from unnest(running) as r(xid)
+          join webhook.event e on e.origin = c.origin and e.xid = r.xid
+         where e.xid < beyond and not e.is_test and webhook._is_new(e.xid, e.id, c)
+         limit most;
+    return query
+        select e.id
+          from webhook.event e
+         where e.origin = c.origin and e.xid <> '3'     -- adopted or forgotten: was taken
+           and e.xid >= beyond
+           and not e.is_test and webhook._is_new(e.xid, e.id, c)
+         order by e.xid, e.id
+         limit most;
+end
+$$;
 comment on function webhook._untaken(webhook.cursor, bigint) is
     'Internal: events that a cursor has not read, up to a number (NULL: all); by index, so that what was taken costs nothing';
 
