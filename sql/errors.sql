@@ -201,6 +201,38 @@ select webhook.redeliver(:'event_id', 1001);
 \echo :LAST_ERROR_SQLSTATE
 rollback;
 
+-- What was forgotten, and what does not exist.
+begin;
+select webhook._make_partition('2026-01-08') \g /dev/null
+insert into webhook.event (id, origin, xid, created_at, event_type, organization_id, payload)
+values ('019b9d1c-a1c0-7000-8000-000000000000', webhook._origin(), '3', now(), 'review.created', 'org_abc123', '{}');
+select webhook.forget(event_id => '019b9d1c-a1c0-7000-8000-000000000000');
+savepoint before;
+select webhook.redeliver('019b9d1c-a1c0-7000-8000-000000000000', 1001);
+\echo :LAST_ERROR_SQLSTATE
+rollback;
+select webhook.forget(event_id => '019b9d1c-a1c0-7000-8000-000000000000');
+\echo :LAST_ERROR_SQLSTATE
+select webhook.forget('org_nobody');
+\echo :LAST_ERROR_SQLSTATE
+select * from webhook.explain('019b9d1c-a1c0-7000-8000-000000000000');
+\echo :LAST_ERROR_SQLSTATE
+
+-- A preview is of one request.
+select webhook.preview(4711);
+\echo :LAST_ERROR_SQLSTATE
+select webhook.preview(1001, 'review.*');
+\echo :LAST_ERROR_SQLSTATE
+select webhook.preview(1001, null);
+\echo :LAST_ERROR_SQLSTATE
+select webhook.preview(1001, 'review.completed', '[]');
+\echo :LAST_ERROR_SQLSTATE
+begin;
+delete from webhook.endpoint_secret where endpoint_id = 1001;
+select webhook.preview(1001);
+\echo :LAST_ERROR_SQLSTATE
+rollback;
+
 --
 -- Settings
 --

@@ -95,6 +95,11 @@ begin
         raise exception 'event % does not exist', redeliver.event_id
             using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
     end if;
+    if webhook._is_forgotten(redeliver.event_id) then
+        raise exception 'the payload of event % was forgotten', redeliver.event_id
+            using errcode = 'object_not_in_prerequisite_state',
+                  detail = 'There is nothing left to send; see webhook.forget().';
+    end if;
     if not exists (select from webhook.endpoint t join webhook.event e on e.organization_id = t.organization_id
                     where t.id = redeliver.endpoint_id and e.id = redeliver.event_id) then
         raise exception 'endpoint % does not exist in the organization of the event', redeliver.endpoint_id
@@ -128,7 +133,7 @@ begin
 end
 $$;
 comment on function webhook.redeliver(uuid, bigint) is
-    'Deliver an event to an endpoint (again): same id, same bytes, attempt numbers continue, the retry schedule starts anew; returns the next attempt number. Errors: unknown event or endpoint P0002, disabled, pending or sending 55000';
+    'Deliver an event to an endpoint (again): same id, same bytes, attempt numbers continue, the retry schedule starts anew; returns the next attempt number. Errors: unknown event or endpoint P0002, disabled, forgotten, pending or sending 55000';
 
 create function webhook._is_new(xid xid8, id uuid, c webhook.cursor) returns boolean
 language sql stable

@@ -5,6 +5,14 @@ language sql immutable parallel safe
 return '{"redacted":true}';
 comment on function webhook._forgotten() is 'Internal: the payload of an event that was forgotten; workers know it and do not send it';
 
+create function webhook._is_forgotten(event_id uuid) returns boolean
+language sql stable
+begin atomic
+    select exists (select from webhook.event e
+                    where e.id = event_id and e.payload::text = webhook._forgotten());
+end;
+comment on function webhook._is_forgotten(uuid) is 'Internal: whether an event was redacted, and nothing of it can be sent again';
+
 create function webhook._verdict(e webhook.event, t webhook.endpoint, q webhook.queue, a webhook.attempt,
     out verdict text, out explanation text)
 returns record
@@ -147,15 +155,9 @@ begin
     with cancelled as (
         delete from webhook.queue q
          where q.event_id = any (event_ids) and q.next_attempt_at is not null
-        returning q.event_id, q.endpoint_id, q.attempts, q.created_at)
+        returning q as row)
     insert into webhook.attempt
-           (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt,
-            organization_id, outcome, url, error, error_class)
-    select c.event_id, c.endpoint_id, clock_timestamp(), c.created_at, interval '0', c.attempts,
-           e.organization_id, 'cancelled', coalesce(t.url, ''), 'the payload was forgotten', 'cancelled'
-      from cancelled c
-      join webhook.event e on e.id = c.event_id
-      left join webhook.endpoint t on t.id = c.endpoint_id;
+    select a.* from cancelled c, webhook._cancellation(c.row, 'the payload was forgotten') a;
     -- What is on the wire ends as it ends, with its schedule used up.
     update webhook.queue q set first_attempt = least(q.first_attempt, q.attempts - 32)
      where q.event_id = any (event_ids);

@@ -131,7 +131,7 @@ begin
     reopened as (
         update webhook.attempt a set outcome = null
           from ended d
-          join webhook.event e on e.id = d.event_id and not e.is_test
+          join webhook.event e on e.id = d.event_id and not e.is_test and not webhook._is_forgotten(e.id)
          where a.event_id = d.event_id and a.endpoint_id = recover.endpoint_id and a.attempt = d.attempt
            and a.outcome = recover.status
         returning a.event_id, a.attempt),
@@ -167,7 +167,7 @@ begin
            and e.id < webhook._uuid_at(least(replay.until, began + interval '1 day') + interval '1 ms')
            and e.created_at between replay.since and replay.until
            and e.organization_id = endpoint.organization_id and not e.is_test
-           and e.origin = webhook._origin()
+           and e.origin = webhook._origin() and not webhook._is_forgotten(e.id)
            and webhook._subscribes(endpoint.events, e.event_type)
            and not exists (select from webhook.attempt a
                             where a.event_id = e.id and a.endpoint_id = replay.endpoint_id)

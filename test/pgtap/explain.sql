@@ -114,6 +114,10 @@ select throws_ok($$select webhook.forget('01890000-0000-7000-8000-000000000000':
                  'P0002', null, 'forget: an event that does not exist');
 select throws_ok(format('select webhook.forget(%L)', :'event_id'), 'P0002', null,
                  'forget: the id of an event is no organization');
+select throws_ok(format('select webhook.redeliver(%L, 3001)', :'event_id'), '55000', null,
+                 'forget: nothing is left to redeliver');
+select is(webhook.recover(3006, '2026-01-01', '2026-01-09'), 0::bigint, 'forget: nor to recover');
+select is(webhook.replay(3008, now() - interval '1 day'), 0::bigint, 'forget: nor to replay');
 select webhook.emit('review.completed', 'org_1', '{}'), webhook.emit('review.completed', 'org_2', '{}') \g /dev/null
 select is(webhook.forget('org_1'), 2::bigint,
           'forget: all of an organization that is not forgotten yet, webhook.endpoint_disabled too');
