@@ -119,6 +119,19 @@ like(problems('TLS'), qr/^TLS: a TLS handshake with ourselves fails: /,
 $node->restart;
 is(problems('TLS'), '', 'and that works again');
 
+# without_the_preload
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->restart;
+is(problems('.'), 'worker : the worker is not running; add webhook to shared_preload_libraries and restart the server',
+	'a server that does not preload the library');
+like($t->sql('select dashboard from webhook.dashboard'),
+	qr/^no worker: webhook is not in shared_preload_libraries$/m, 'the dashboard says so as well');
+like($t->sql('select webhook.openmetrics()'), qr/^webhook_waiting_events\{.*\} 0\n/m, 'and metrics are there');
+is($t->sql('select count(*) from webhook.stat_database, webhook.stat_endpoint'), 0, 'without statistics');
+$t->sql('select webhook.stat_reset()');
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'webhook'");
+$node->restart;
+
 # the_clock_is_set
 SKIP:
 {

@@ -41,6 +41,7 @@ my $waiting = $t->endpoint('/status/503', name => "'waiting'", retry_schedule =>
 $t->endpoint("/ok/$_", name => "'number $_'") for 1 .. 20;
 $t->emit for 1 .. 5;
 $t->wait_for_sql('select succeeded = 105 and failed = 15 from webhook.stat_database');
+$t->wait_for_sql('select events = 0 and deliveries = 5 from webhook._backlog(10)');
 
 # the_dashboard_shows_where_to_look
 my @lines = dashboard();
