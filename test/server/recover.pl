@@ -1,0 +1,185 @@
+# What operators do with many deliveries: recover, replay, cancel, drain; and
+# what becomes of deliveries when their endpoint changes.
+
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Webhook;
+
+my $t = Webhook->new('recover', "webhook.retry_schedule = ''");
+
+# Statuses of all deliveries at an endpoint, counted.
+sub statuses
+{
+	my ($id) = @_;
+
+	return $t->sql("select string_agg(status || ' ' || n, ', ' order by status)
+		from (select status, count(*) as n from webhook.delivery
+			where endpoint_id = $id group by status) q");
+}
+
+sub emit_many
+{
+	my ($count, $organization) = @_;
+	$organization //= 'org_1';
+
+	$t->sql("select count(webhook.emit('review.completed', '$organization', '{}'))
+		from generate_series(1, $count)");
+}
+
+# recover_a_range
+my $endpoint = $t->endpoint('/status/500,200');
+emit_many(20);
+$t->wait_until_done;
+is(statuses($endpoint), 'failed 20', 'given: twenty deliveries failed');
+my $since = $t->sql('select clock_timestamp()');
+is($t->sql("select webhook.recover($endpoint, '$since')"), 0,
+	'recover takes none that ended earlier');
+is($t->sql("select webhook.recover($endpoint, now() - interval '1 hour', '$since')"),
+	20, 'recover returns how many it queued');
+$t->wait_until_done;
+is(statuses($endpoint), 'succeeded 20', 'and they are delivered');
+my @requests = $t->receiver->journal(qr/500,200/);
+my %bytes = map { ("$_->{id} $_->{sha256}" => 1) } @requests;
+is(scalar @requests, 40, 'each was sent twice');
+is(scalar keys %bytes, 20, 'with the same id and bytes');
+is( $t->sql("select string_agg(distinct concat_ws(' ', attempt, is_redelivery, outcome), ', ')
+		from webhook.attempt where endpoint_id = $endpoint"),
+	'1 f, 2 t succeeded', 'the log tells redeliveries from first deliveries');
+is($t->sql("select count(*) from webhook.delivery_log where is_redelivery"),
+	20, 'and so does delivery_log');
+
+# progress_is_shown
+is( $t->sql("select kind, total, done, remaining, rate is null from webhook.progress
+		where endpoint_id = $endpoint"),
+	'recover|20|20|0|t', 'progress says that all of it is done');
+
+# recover_takes_a_predicate_row_by_row
+is( $t->sql("select count(webhook.redeliver(event_id, endpoint_id)) from webhook.delivery
+		where endpoint_id = $endpoint and event_type like 'review.%' and status = 'succeeded'"),
+	20, 'any predicate: redeliver in a select');
+$t->wait_until_done;
+is(statuses($endpoint), 'succeeded 20', 'and each shows once');
+
+# tests_are_not_recovered
+my $failing = $t->endpoint('/status/500', events => "'{team.*}'");
+$t->sql("select webhook.test($failing)");
+is($t->sql("select webhook.recover($failing, '-infinity')"), 0,
+	'a test that failed is not recovered');
+for my $bad ([ "$failing, null", '22004' ], [ '0, now()', 'P0002' ],
+	[ "$failing, now(), now(), 'pending'", '22023' ])
+{
+	like($t->sql_error("select webhook.recover($bad->[0])"), qr/^$bad->[1]/,
+		"recover($bad->[0]): $bad->[1]");
+}
+$t->sql("delete from webhook.endpoint where id = $failing");
+
+# replay_what_was_missed: before the endpoint was created, or subscribed.
+my $late = $t->endpoint('/ok/late', events => "'{team.*}'");
+my $event = $t->emit;
+$t->wait_until_done;
+is($t->sql("select webhook.replay($late, now() - interval '1 hour')"), 0,
+	'replay keeps to the subscription');
+$t->sql("update webhook.endpoint set events = '{review.*}' where id = $late");
+is($t->sql("select webhook.replay($late, now() - interval '1 hour')"), 21,
+	'replay sends what it never got');
+is($t->sql("select webhook.replay($late, now() - interval '1 hour')"), 0,
+	'and a second time nothing');
+$t->wait_until_done;
+is(scalar(keys %{ { $t->receiver->arrivals(qr/late/) } }), 21, 'they arrive');
+is($t->sql("select count(*) from webhook.attempt where endpoint_id = $late and is_redelivery"),
+	0, 'as first deliveries');
+$t->sql("select webhook.set_organization('org_2', 'x')");
+my $foreign = $t->endpoint('/ok/foreign', organization => 'org_2');
+is($t->sql("select webhook.replay($foreign, '-infinity', 'infinity')"), 0,
+	'events of other organizations are not replayed');
+
+# what_is_not_taken_is_not_replayed: it would arrive twice.
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+$t->emit;
+is($t->sql("select webhook.replay($late, now() - interval '1 hour')"), 0,
+	'an event that a worker will take is left to it');
+$t->configure('webhook.enabled = on');
+$t->wait_for_workers;
+$t->wait_until_done;
+is((grep { $_ > 1 } values %{ { $t->receiver->arrivals(qr/late/) } }), 0,
+	'nothing arrives twice');
+
+# pause_cancel_resume
+$t->sql("update webhook.endpoint set status = 'paused' where id in ($endpoint, $late)");
+$event = $t->emit;
+my $other = $t->emit;
+$t->wait_for_sql("select count(*) = 4 from webhook.delivery where status = 'pending'");
+is($t->sql("select webhook.cancel('$event', $late)"), 1, 'cancel at one endpoint');
+is($t->sql("select webhook.cancel('$event')"), 1, 'cancel at all that are left');
+is($t->sql("select webhook.cancel('$event')"), 0, 'nothing is left');
+is( $t->sql("select string_agg(distinct status || ': ' || error, ', ') from webhook.delivery_log
+		where event_id = '$event'"),
+	'cancelled: cancelled by hand', 'the log says so');
+
+# drain_does_not_wait_for_what_is_paused
+my (undef, $output, $notices) = $t->node->psql('postgres', "call webhook.drain('30s')");
+like($notices, qr/NOTICE:  0 remaining, 0 done, 2 waiting for paused endpoints/,
+	'drain ends with what is paused, and says so');
+$t->sql("update webhook.endpoint set status = 'enabled'");
+
+# drain_waits_for_the_rest
+(undef, $output, $notices) = $t->node->psql('postgres',
+	"call webhook.drain('60s'); select count(*) from webhook.queue");
+is($output, '0', 'after a drain nothing waits');
+my $slow = $t->endpoint('/hang', timeout => "'1h'", events => "'{team.*}'");
+$t->sql(q{select webhook.emit('team.member_added', 'org_1', '{}')});
+like($t->sql_error("call webhook.drain('1s')"),
+	qr/^57014: deliveries still wait after 00:00:01/, 'a drain that takes too long fails');
+is($t->sql("select count(*) from webhook.progress where kind = 'drain'"), 0,
+	'and shows no longer');
+like($t->sql_error("begin; call webhook.drain('1s')"), qr/^2D000/,
+	'a drain commits between its looks');
+
+# deleting: what waits is cancelled, what is on the wire ends as it ends.
+my $changing = $t->endpoint('/delay/1500/500', events => "'{team.*}'",
+	retry_schedule => "'{1h}'", max_in_flight => 1);
+$t->sql(q{select webhook.emit('team.member_added', 'org_1', '{}') from generate_series(1, 3)});
+$t->wait_for_journal(1, qr{^/delay});
+$t->wait_for_sql("select count(*) = 3 from webhook.delivery where endpoint_id = $changing");
+$t->sql("delete from webhook.endpoint where id = $changing");
+$t->wait_for_sql("select not exists (select from webhook.queue where endpoint_id = $changing)");
+is(statuses($changing), 'cancelled 2, failed 1',
+	'deleted: what waited is cancelled, what was on the wire is logged and not retried');
+
+# a_change_applies_to_the_next_attempt
+my $moved = $t->endpoint('/status/500?old', events => "'{team.*}'",
+	retry_schedule => "'{1h}'");
+$t->sql(q{select webhook.emit('team.member_added', 'org_1', '{}')});
+$t->wait_for_sql("select exists (select from webhook.delivery
+	where endpoint_id = $moved and status = 'pending' and attempts = 1)");
+my $url = $t->receiver->url('/status/500?new');
+$t->sql("update webhook.endpoint set url = '$url', retry_schedule = '{}' where id = $moved");
+$t->receiver->trust($t->sql("select webhook.rotate_secret($moved, '0')"));
+$t->sql("update webhook.queue set next_attempt_at = now() where endpoint_id = $moved");
+$t->wait_for_sql("select exists (select from webhook.delivery
+	where endpoint_id = $moved and status = 'failed' and attempts = 2)");
+is( $t->sql("select string_agg(right(url, 3) || ' ' || coalesce(outcome, '-'), ', ' order by attempt)
+		from webhook.attempt where endpoint_id = $moved"),
+	'old -, new failed', 'URL and schedule apply to the next attempt; its row says what was used');
+my ($request) = $t->receiver->journal(qr/\?new/);
+is($request->{signature}, 'valid', 'and so does the secret');
+
+# a_hundred_thousand: one statement, whatever its size.
+$t->sql("update webhook.endpoint set status = 'paused' where id = $late");
+$t->sql("insert into webhook.attempt (event_id, endpoint_id, started_at, delivery_created_at, duration,
+		attempt, organization_id, outcome, url, error, error_class)
+	select e.id, $late, now(), now(), '1s', 1, 'org_1', 'failed', 'https://x.example/', 'x', 'http'
+	  from (select webhook.emit('team.member_removed', 'org_1', '{}') as id
+	          from generate_series(1, 100000)) e");
+my $began = Time::HiRes::time();
+is($t->sql("select webhook.recover($late, now() - interval '1 hour')"), 100000,
+	'recover: a hundred thousand deliveries');
+my $took = Time::HiRes::time() - $began;
+cmp_ok($took, '<', 60, sprintf 'in %.1f s', $took);
+is($t->sql("select remaining from webhook.progress where endpoint_id = $late
+		order by started_at desc limit 1"), 100000, 'progress counts them');
+
+done_testing();
