@@ -22,6 +22,9 @@
 #include "queue.h"
 #include "statement.h"
 
+/* The one before it marks events that were taken elsewhere: see adopt(). */
+#define FIRST_NEW_XID 4
+
 /*
  * New events are in two index ranges, so that an empty look is a few index
  * descents: transactions that were running when the window's low snapshot was
@@ -108,7 +111,7 @@ wh_queue_read_new(const Cursor *cursor, int event_limit, int row_limit,
 	uint64		count;
 
 	values[0] = Int32GetDatum(wh_outbox_origin());
-	values[1] = UInt64GetDatum(from);
+	values[1] = UInt64GetDatum(Max(from, FIRST_NEW_XID));
 	values[2] = cursor->low ? cursor->low_xip :
 		wh_statement_array(NULL, NULL, 0, XID8OID);
 	values[3] = UInt64GetDatum(cursor->position_xid);
