@@ -74,13 +74,28 @@ open_table(RowWriter *writer, Relation table)
 	MemoryContextSwitchTo(old);
 }
 
+/* They are the owner's, and run as he does. */
+static void
+fire_triggers(RowWriter *writer)
+{
+	Oid			user;
+	int			security;
+
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(writer->parent->rd_rel->relowner,
+						   security | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	AfterTriggerEndQuery(writer->estate);
+	SetUserIdAndSecContext(user, security);
+}
+
 static void
 close_table(RowWriter *writer)
 {
 	if (writer->table == NULL)
 		return;
 	if (writer->has_triggers)
-		AfterTriggerEndQuery(writer->estate);
+		fire_triggers(writer);
 	for (int i = 0; i < MAX_GATHERED && writer->slots[i]; i++)
 	{
 		ExecDropSingleTupleTableSlot(writer->slots[i]);
