@@ -264,6 +264,12 @@ select webhook.grant_access('nobody_there', 'publisher');
 \echo :LAST_ERROR_SQLSTATE
 select webhook.grant_access(current_user::regrole, 'administrator');
 \echo :LAST_ERROR_SQLSTATE
+-- Ranges of deliveries
+select webhook.recover(1, null);
+select webhook.replay(1, now(), null);
+select webhook.recover(1, now(), status => 'pending');
+select webhook.recover(4711, now());
+
 drop extension webhook;
 
 -- The role that owns everything must be one that nobody can log in as.

@@ -112,11 +112,11 @@ declare
     queued bigint;
 begin
     perform webhook._check_range(since, until);
-    perform webhook._get_endpoint(recover.endpoint_id);
     if coalesce(recover.status, '') not in ('succeeded', 'failed', 'cancelled') then
         raise exception 'deliveries with the status "%" cannot be recovered', recover.status
             using errcode = 'invalid_parameter_value', hint = 'Use failed, cancelled or succeeded.';
     end if;
+    perform webhook._get_endpoint(recover.endpoint_id);
     with ended as (
         -- Two branches, since only what did not succeed is found by an index.
         select a.event_id, a.attempt from webhook.attempt a

@@ -29,7 +29,7 @@ begin atomic
         delete from webhook.queue q
          where (q.event_id, q.endpoint_id) in (
                    select o.event_id, o.endpoint_id from webhook.queue o
-                    where o.event_id < webhook._uuid_at(clock_timestamp() - webhook._retention())
+                    where o.event_id < webhook._uuid_at(now() - webhook._retention())
                       and o.next_attempt_at is not null
                     limit at_most for update skip locked)
         returning q as row),

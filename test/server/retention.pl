@@ -1,0 +1,90 @@
+# Retention beside traffic: what is old goes, and emitters do not wait for it.
+
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Webhook;
+
+my $t = Webhook->new('retention');
+
+# Partitions of two months ago and before, with an event each that was taken.
+sub make_old
+{
+	my (@ages) = @_;
+
+	for my $age (@ages)
+	{
+		$t->sql("set role webhook;
+			select webhook._make_partition(now() - interval '$age days');
+			insert into webhook.event (id, origin, xid, created_at, event_type, organization_id, payload)
+			values (webhook._uuid_at(now() - interval '$age days'), webhook._origin(), '3',
+			        now() - interval '$age days', 'review.created', 'org_1', '{}')");
+	}
+}
+
+sub old_partitions
+{
+	return $t->sql("select count(*) from webhook._partitions('webhook.event')
+		where to_at < now() - interval '30 days'");
+}
+
+# Given a worker that has had its look at partitions, and deliveries
+my $endpoint = $t->endpoint('/ok');
+$t->emit;
+$t->wait_until_done;
+$t->wait_for_sql("select count(*) >= 4 from webhook._partitions('webhook.event')");
+
+# a_drop_does_not_wait_for_emitters
+make_old(60);
+my $emitter = $t->session;
+$emitter->query_safe('begin');
+$emitter->query_safe(q{select webhook.emit('review.created', 'org_1', '{}')});
+is($t->sql('select webhook._drop_expired()'), 0,
+	'a partition is not dropped while a transaction emits');
+is(old_partitions(), 1, 'it is left for the next run');
+$emitter->query_safe('commit');
+$emitter->quit;
+is($t->sql('select webhook._drop_expired()'), 1, 'which drops it');
+
+# emitters_do_not_wait_for_drops: they would fail if they did.
+make_old(60, 70, 80, 90, 100);
+my $script = PostgreSQL::Test::Utils::tempdir . '/emit.sql';
+append_to_file($script, "select webhook.emit('review.created', 'org_1', '{}');\n");
+my ($out, $err);
+my $bench = do {
+	local $ENV{PGOPTIONS} = '-c lock_timeout=500ms';
+	IPC::Run::start(
+		[   $t->node->installed_command('pgbench'), '-n', '-c', '2', '-t', '1500',
+			'-f', $script, $t->node->connstr('postgres') ],
+		'>', \$out, '2>', \$err);
+};
+$t->wait_for_sql('select count(*) > 50 from webhook.event');
+Webhook::wait_until('the partitions to be dropped', undef,
+	sub { $t->sql('select webhook._drop_expired()'); old_partitions() == 0 });
+pass('beside emitters all partitions go, one by one');
+$bench->finish;
+is($bench->full_result(0), 0, 'and no emitter waited for a lock') or diag $err;
+
+# a_waiting_delivery_expires_with_a_row: by the worker itself.
+make_old(40);
+$t->sql("update webhook.endpoint set status = 'paused' where id = $endpoint;
+	insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
+	select id, $endpoint, now() - interval '40 days', now() - interval '40 days', origin
+	  from webhook.event where id < webhook._uuid_at(now() - interval '30 days')");
+$t->node->restart;
+$t->wait_for_sql("select exists (select from webhook.delivery_log
+	where endpoint_id = $endpoint and status = 'cancelled'
+	  and error = 'expired: the event is older than webhook.retention')");
+is(old_partitions(), 1, 'the worker lets it expire, and its row stays to be seen');
+
+# an_event_that_nobody_took_is_never_dropped
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+make_old(50);
+$t->sql("update webhook.event set xid = pg_current_xact_id()
+	where id = (select min(id::text)::uuid from webhook.event)");
+$t->sql('select webhook._drop_expired()') for 1 .. 2;
+is(old_partitions(), 2, 'an event that no worker has taken keeps its partition');
+
+done_testing();
