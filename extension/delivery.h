@@ -31,6 +31,7 @@ typedef struct Delivery
 	ItemPointerData tid;		/* of its queue row: a hint */
 	int			attempt;		/* the one being made */
 	bool		is_redelivery;	/* somebody asked for it again */
+	bool		is_suspect;		/* of crashing the worker: see plan.c */
 	TimestampTz created_at;
 	TimestampTz started_at;
 	TimestampTz ended_at;		/* when its result was there, not earlier */

@@ -15,11 +15,13 @@
 #include "take.h"
 
 #define MAX_WISHES 500
+#define SUSPICIOUS 2			/* interruptions in a row */
 #define SERVED_ENDPOINTS 64
 
 static Endpoint *served[SERVED_ENDPOINTS];	/* a ring */
 static int	served_next;
 static uint64 piece;			/* pieces planned so far */
+static bool is_suspect_out;		/* a suspect is on the wire */
 
 void
 wh_plan_begin(TakePlan *plan, int places)
@@ -172,6 +174,31 @@ add_wish(Endpoint *endpoint, void *arg)
 	};
 }
 
+/*
+ * A row whose last two attempts were cut off by crashes may be what crashes
+ * the worker, or was on the wire beside it.  Such rows go one after the other,
+ * so that the bad one takes no others with it until its attempts are used up.
+ */
+static bool
+must_wait_for_suspect(const DueRow *row)
+{
+	return row->interruptions >= SUSPICIOUS && is_suspect_out;
+}
+
+static void
+let_go(Endpoint *endpoint, void *arg)
+{
+	endpoint->is_held = false;
+}
+
+void
+wh_plan_clear_suspect(void)
+{
+	is_suspect_out = false;
+	wh_roster_visit(let_go, NULL);
+	wh_roster_refresh_earliest();
+}
+
 static void
 plan_due_row(TakePlan *plan, const DueRow *row)
 {
@@ -185,6 +212,7 @@ plan_due_row(TakePlan *plan, const DueRow *row)
 		return;
 	}
 	endpoint->is_paused = row->is_paused;
+	endpoint->is_held |= must_wait_for_suspect(row);
 	if (row->next_attempt_at > plan->now || plan->places <= 0 ||
 		wh_roster_places(endpoint) <= 0)
 	{
@@ -196,6 +224,8 @@ plan_due_row(TakePlan *plan, const DueRow *row)
 	delivery->event_id = row->event_id;
 	delivery->attempt = row->attempts + 1;
 	delivery->is_redelivery = row->is_redelivery;
+	delivery->is_suspect = row->interruptions >= SUSPICIOUS;
+	is_suspect_out |= delivery->is_suspect;
 	delivery->created_at = row->created_at;
 	set_body(delivery, row->payload, &shared);
 	plan->sending[plan->sending_count] = *row;

@@ -49,6 +49,7 @@ typedef struct DueRow
 	int64		endpoint_id;
 	int			attempts;
 	bool		is_redelivery;
+	int			interruptions;	/* by crashes, its last attempts in a row */
 	TimestampTz next_attempt_at;
 	TimestampTz created_at;
 	char	   *event_type;		/* NULL: the event is gone */

@@ -68,7 +68,7 @@ enum QueueColumn
 {
 	QUEUE_EVENT_ID, QUEUE_ENDPOINT_ID, QUEUE_CREATED_AT,
 	QUEUE_NEXT_ATTEMPT_AT, QUEUE_ORIGIN, QUEUE_ATTEMPTS,
-	QUEUE_FIRST_ATTEMPT, QUEUE_COLUMNS
+	QUEUE_FIRST_ATTEMPT, QUEUE_INTERRUPTIONS, QUEUE_COLUMNS
 };
 
 /* The last insert failed: a row may have been there already. */
@@ -131,6 +131,7 @@ insert_all(QueueRow *rows, int count)
 
 	values[QUEUE_ORIGIN] = Int32GetDatum(wh_outbox_origin());
 	values[QUEUE_FIRST_ATTEMPT] = Int32GetDatum(1);
+	values[QUEUE_INTERRUPTIONS] = Int32GetDatum(0);
 	for (int i = 0; i < count; i++)
 	{
 		values[QUEUE_EVENT_ID] = UUIDPGetDatum(&rows[i].event_id);

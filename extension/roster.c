@@ -94,7 +94,7 @@ window_places(const Endpoint *endpoint)
 {
 	int			window = Min(endpoint->window, max_in_flight(endpoint));
 
-	if (endpoint->is_paused)
+	if (endpoint->is_paused || endpoint->is_held)
 		return 0;
 	/* One at a time after a crash, and as long as its limits are not known. */
 	if (endpoint->is_cautious || endpoint->context == NULL)

@@ -215,6 +215,8 @@ wh_take_release(Delivery *delivery)
 	delivery->endpoint->in_flight--;
 	freed++;
 	ended_at = wh_clock_now();
+	if (delivery->is_suspect)
+		wh_plan_clear_suspect();
 	if (delivery->body && --delivery->body->references == 0)
 		pfree(delivery->body);
 	MemoryContextDelete(delivery->context);

@@ -12,7 +12,8 @@ returns table (event_id uuid, endpoint_id bigint, next_attempt_at timestamptz)
 language sql volatile set search_path to pg_catalog, pg_temp
 begin atomic
     update webhook.queue q
-       set next_attempt_at = greatest(f.not_before,
+       set interruptions = 0,
+           next_attempt_at = greatest(f.not_before,
                webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
                                         q.attempts - q.first_attempt + 1, f.ended_at))
       from unnest(event_ids, endpoint_ids, ended_at, is_gone, not_before)
@@ -43,7 +44,7 @@ begin atomic
          where q.next_attempt_at is null and q.origin = for_origin
            and ((1::bigint << (q.endpoint_id & 63)::int) & shards) <> 0),
     retried as (
-        update webhook.queue q set next_attempt_at = clock_timestamp()
+        update webhook.queue q set next_attempt_at = clock_timestamp(), interruptions = q.interruptions + 1
           from cut_off c
          where q.event_id = c.event_id and q.endpoint_id = c.endpoint_id and c.goes_on),
     ended as (

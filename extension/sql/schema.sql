@@ -133,6 +133,7 @@ create table webhook.queue (
     origin          int         not null,
     attempts        int         not null default 0,
     first_attempt   int         not null default 1,
+    interruptions   int         not null default 0,
     primary key (event_id, endpoint_id)
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 create index queue_due on webhook.queue (endpoint_id, next_attempt_at, event_id)
@@ -145,6 +146,7 @@ comment on column webhook.queue.next_attempt_at is 'Not attempted before this ti
 comment on column webhook.queue.origin is 'Database whose workers may send it; a restored copy has another';
 comment on column webhook.queue.attempts is 'Attempts begun so far';
 comment on column webhook.queue.first_attempt is 'Attempt number with which the retry schedule starts: 1, or more after a redelivery';
+comment on column webhook.queue.interruptions is 'Last attempts in a row that a crash cut off; from the second on it may be this row that crashes the worker';
 
 create table webhook.attempt (
     event_id            uuid        not null,
