@@ -184,6 +184,10 @@ select results_eq(
     'a crash: logged as interrupted, and counted');
 select ok(next_attempt_at <= clock_timestamp(), 'a crash: goes on at once')
   from webhook.delivery where endpoint_id = 2006;
+select is(payload -> 'data' ->> 'error_class', 'interrupted',
+          'a crash: what failed for good is told of')
+  from webhook.event
+ where event_type = 'webhook.delivery_failed' and payload -> 'data' ->> 'endpoint_id' = '2007';
 select is(webhook._interrupt(webhook._origin(), -1), 0::bigint, 'a crash: found once');
 select pg_temp.send(:'event_id', 2006) \g /dev/null
 select is(webhook._interrupt(webhook._origin() + 1, -1), 0::bigint,
