@@ -10,7 +10,7 @@ create function webhook._style() returns text
 language sql immutable parallel safe
 return
     ':root{--back:#f6f7f9;--card:#fff;--ink:#1c2430;--soft:#667085;--line:#e4e7ec;--good:#2f9e6e;--bad:#d6454f;--blue:#3b6fd4;--pale:#9db8ec}'
-    '@media(prefers-color-scheme:dark){:root{--back:#12161c;--card:#1b212a;--ink:#e6eaf0;--soft:#98a2b3;--line:#2c3440;--good:#46b988;--bad:#ec6670;--blue:#7aa2f2;--pale:#39507f}}'
+    '@media(prefers-color-scheme:dark){:root{--back:#12161c;--card:#1b212a;--ink:#e6eaf0;--soft:#98a2b3;--line:#2c3440;--good:#46b988;--bad:#ec6670;--blue:#7aa2f2;--pale:#6282bd}}'
     '*{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--ink);font:14px/1.45 system-ui,sans-serif}'
     'main{max-width:1080px;margin:0 auto;padding:28px 24px 40px}h1{font-size:22px;margin:0}h2{font-size:15px;margin:0 0 12px}'
     '.sub{color:var(--soft);margin:2px 0 20px}.cards{display:grid;grid-template-columns:repeat(6,1fr);gap:12px;margin-bottom:12px}'
