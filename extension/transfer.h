@@ -18,7 +18,7 @@ typedef struct Transfer
 	struct Transfer *newer;		/* in the list of all */
 	HttpClient *client;
 	CURL	   *easy;
-	struct curl_slist *headers;	/* with the text that they point to */
+	struct curl_slist *headers; /* with the text that they point to */
 	size_t		headers_size;
 	char		curl_error[CURL_ERROR_SIZE];
 	bool		is_blocked;		/* an address was refused */
