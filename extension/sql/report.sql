@@ -80,7 +80,8 @@ begin atomic
               from webhook.attempt a
              where a.event_id >= webhook._uuid_at(since) and a.error_class is distinct from 'cancelled') t(attempts, good, failed, p)
      cross join lateral (values
-        (1, 'events', (select count(*) from webhook.event e where e.id >= webhook._uuid_at(since))::text),
+        (1, 'events', (select count(*) from webhook.event e
+                        where e.id >= webhook._uuid_at(since) and not e.is_test and e.event_type not like 'webhook.%')::text),
         (2, 'attempts', t.attempts::text),
         (3, 'succeeded', coalesce(round(100.0 * t.good / nullif(t.attempts, 0), 1) || ' %', '&ndash;')),
         (4, 'deliveries failed', t.failed::text),
