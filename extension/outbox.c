@@ -134,7 +134,7 @@ wh_outbox_add(OutboxWriter *writer, const OutboxEvent *event,
 	values[EVENT_ORGANIZATION] = PointerGetDatum(event->organization);
 	values[EVENT_PAYLOAD] =
 		PointerGetDatum(wh_payload_build(writer->names, event,
-									   stamp->created_at));
+										 stamp->created_at));
 	route(writer, &stamp->id);
 	wh_rows_add(writer->rows, values, nulls, NULL);
 	MemoryContextSwitchTo(old);

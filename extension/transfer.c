@@ -234,9 +234,10 @@ set_headers(Transfer *transfer, const char *lines)
 	if (node == NULL)
 		return false;
 	text = memcpy(node + count + 2, lines, length);
-	*node = (struct curl_slist) {"Expect:", node + 1};
-	node++;
-	*node = (struct curl_slist) {"Accept:", NULL};
+
+	node->data = "Expect:";
+	node = node->next = node + 1;
+	node->data = "Accept:";
 	for (size_t i = 0; i < count; i++)
 	{
 		char	   *end = strstr(text, "\r\n");
@@ -244,11 +245,11 @@ set_headers(Transfer *transfer, const char *lines)
 		if (end == text)
 			return false;
 		*end = '\0';
-		node->next = node + 1;
-		node++;
-		*node = (struct curl_slist) {text, NULL};
+		node = node->next = node + 1;
+		node->data = text;
 		text = end + 2;
 	}
+	node->next = NULL;
 	return *text == '\0';
 }
 
