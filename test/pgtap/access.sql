@@ -153,6 +153,8 @@ insert into refusal values
      '42501 permission denied for organization "org_2"'),
     ($$select webhook.create_endpoint('org_3', 'https://hooks.example.com/')$$,
      '42501 permission denied for organization "org_3"'),
+    ($$select webhook.create_endpoint(null, 'https://hooks.example.com/')$$,
+     '42501 permission denied for all organizations'),
     ($$select webhook.rotate_secret($2)$$, 'P0002 endpoint $2 does not exist'),
     ($$select webhook.test($2)$$, 'P0002 endpoint $2 does not exist'),
     ($$select webhook.redeliver('$4', $2)$$, 'P0002 event $4 does not exist'),

@@ -9,7 +9,7 @@ use Webhook;
 my $t = Webhook->new('dump', 'max_worker_processes = 32');
 my $node = $t->node;
 my @tables = qw(event attempt queue endpoint endpoint_secret endpoint_header
-	organization event_type);
+	organization event_type access);
 
 # Of every table of the extension, how many rows it has and what they say.
 sub contents
@@ -51,6 +51,9 @@ my $paused = $t->endpoint('/ok/paused', database => 'shop', name => "'later'",
 	events => "'{deploy.*}'");
 $t->sql("update webhook.endpoint set status = 'paused' where id = $paused", 'shop');
 $t->receiver->trust($t->sql("select webhook.rotate_secret($open)", 'shop'));
+$t->sql("create role tenant; select webhook.set_organization('org_2', 'Two');
+	select webhook.grant_access('tenant', level, 'org_2')
+	  from unnest('{observer,publisher}'::text[]) level", 'shop');
 my @waiting = map { $t->emit(event => 'deploy.finished', database => 'shop') } 1 .. 5;
 $t->emit(database => 'shop');
 $t->wait_for_journal(6);
@@ -84,6 +87,9 @@ for my $copy ('plain', 'parallel')
 	is_deeply(contents($copy), $original, "$copy has every row");
 	is( $t->sql('select count(*) from webhook.watches where is_valid and is_enabled', $copy),
 		1, 'and its watch');
+	is( $t->sql("set role tenant; select count(*) from webhook.event;
+			select has_table_privilege('tenant', 'webhook.attempt', 'select')", $copy),
+		"0\nt", 'and a role that is bound to an organization stays bound');
 }
 
 # a_copy_is_silent_until_adopted
