@@ -1,0 +1,67 @@
+# Bodies of awkward sizes arrive byte for byte, and what is large in number or
+# in bytes needs no memory that grows with it.
+
+use strict;
+use warnings;
+use Test::More;
+use Webhook;
+
+my $t = Webhook->new('sizes');
+my $limit = 1024 * 1024;
+my $kib64 = 64 * 1024;
+
+# Data that makes a body of so many bytes, part of them two bytes a letter.
+my $around = '{"event":"review.completed","timestamp":"2026-01-08T10:30:00Z",'
+  . '"organization":{"id":"org_1","name":"Organization One"},"data":{"x":""}}';
+
+sub emit_size
+{
+	my ($size) = @_;
+	my $letters = $size - length $around;
+
+	return $t->sql("select webhook.emit('review.completed', 'org_1',
+		'{\"x\":\"' || repeat(chr(233), 1000) || repeat('x', $letters - 2000) || '\"}')");
+}
+
+# bodies_arrive_byte_for_byte
+$t->configure("webhook.payload_limit = '2MB'");
+$t->wait_for_sql("select current_setting('webhook.payload_limit') = '2MB'");
+$t->endpoint('/ok');
+my @sizes = ($kib64 - 1, $kib64, $kib64 + 1, $limit - 1, $limit, $limit + 1,
+	2 * $limit);
+my %size = map { emit_size($_) => $_ } @sizes;
+$t->wait_for_journal(scalar @sizes);
+for my $request ($t->receiver->journal)
+{
+	my $id = $request->{id};
+	my $hash = $t->sql("select encode(sha256(convert_to(payload::text, 'UTF8')), 'hex'),
+		octet_length(payload::text) from webhook.event where id = '$id'");
+
+	is($hash, "$request->{sha256}|$size{$id}", "$size{$id} bytes arrive as they are");
+	is($request->{signature}, 'valid', 'signed');
+}
+like($t->sql_error("select webhook.emit('review.completed', 'org_1',
+		'{\"x\":\"' || repeat('x', 2 * $limit) || '\"}')"),
+	qr/^54000: /, 'over the limit: refused');
+
+# a_large_transaction_needs_no_memory: what the session holds at the end of
+# many events is what it held at the end of few.
+sub grown
+{
+	my ($number) = @_;
+
+	return $t->sql("do \$\$ begin perform webhook.emit('review.completed', 'nobody', '{}')
+			from generate_series(1, 100); end \$\$;
+		create temp table before as select sum(total_bytes) as bytes from pg_backend_memory_contexts;
+		begin;
+		do \$\$ begin for i in 1..$number loop
+			perform webhook.emit('review.completed', 'nobody', '{}'); end loop; end \$\$;
+		select (select sum(total_bytes) from pg_backend_memory_contexts) - bytes from before;
+		commit");
+}
+$t->sql("select webhook.set_organization('nobody', 'Nobody')");
+cmp_ok(grown(50_000), '<', grown(1_000) + 500_000,
+	'a transaction of 50,000 events holds no memory for them');
+$t->wait_until_done(undef, 60);
+
+done_testing();
