@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/tuptable.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -21,6 +22,7 @@
 #include "outbox.h"
 #include "queue.h"
 #include "rows.h"
+#include "session.h"
 #include "statement.h"
 
 static Statement insert_rows = {
@@ -41,6 +43,27 @@ static Statement mark_sending = {
 	"update webhook.queue q"
 	" set next_attempt_at = null, attempts = q.attempts + 1"
 	" from unnest($1, $2, $3) as d(tid, event_id, endpoint_id)"
+	" where q.ctid = d.tid and q.event_id = d.event_id"
+	"  and q.endpoint_id = d.endpoint_id"
+	" returning q.event_id, q.endpoint_id, q.ctid",
+	SPI_OK_UPDATE_RETURNING, 3,
+	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
+};
+
+/*
+ * The same without rows that somebody has locked, say by disabling their
+ * endpoint in a transaction that is still open: others are not to wait.
+ */
+static Statement mark_free = {
+	"with free as materialized ("
+	" select q.ctid as tid, q.event_id, q.endpoint_id"
+	" from unnest($1, $2, $3) as d(tid, event_id, endpoint_id)"
+	" join webhook.queue q on q.ctid = d.tid and q.event_id = d.event_id"
+	"  and q.endpoint_id = d.endpoint_id"
+	" for update of q skip locked)"
+	" update webhook.queue q"
+	" set next_attempt_at = null, attempts = q.attempts + 1"
+	" from free d"
 	" where q.ctid = d.tid and q.event_id = d.event_id"
 	"  and q.endpoint_id = d.endpoint_id"
 	" returning q.event_id, q.endpoint_id, q.ctid",
@@ -187,6 +210,7 @@ make_keys(const DueRow *rows, int count, Datum *values)
 void
 wh_queue_mark_sending(DueRow *rows, int count)
 {
+	bool		is_wary = wh_session_meets_locks();
 	Datum		values[3];
 	uint64		marked;
 	uint64		at = 0;
@@ -194,7 +218,10 @@ wh_queue_mark_sending(DueRow *rows, int count)
 	if (count == 0)
 		return;
 	make_keys(rows, count, values);
-	marked = wh_statement_run(&mark_sending, values, NULL, false);
+	marked = wh_statement_run(is_wary ? &mark_free : &mark_sending, values, NULL,
+							  false);
+	if (is_wary && marked < count)
+		wh_session_note_lock();
 	for (int i = 0; i < count; i++)
 	{
 		bool		is_null;
@@ -231,14 +258,19 @@ is_row_of(TupleTableSlot *slot, const Delivery *delivery)
 		DatumGetInt64(endpoint) == delivery->endpoint->id;
 }
 
-/* Delete the row where the TID says; false: it is not there. */
+/*
+ * Delete the row where the TID says; false: it is not there.  The table may
+ * have been truncated or rewritten, and end before that.
+ */
 static bool
-delete_row(Relation queue, const Delivery *delivery, TupleTableSlot *slot)
+delete_row(Relation queue, BlockNumber blocks, const Delivery *delivery,
+		   TupleTableSlot *slot)
 {
 	ItemPointerData tid = delivery->tid;
 	TM_FailureData failure;
 
-	return table_tuple_fetch_row_version(queue, &tid, GetActiveSnapshot(),
+	return ItemPointerGetBlockNumber(&tid) < blocks &&
+		table_tuple_fetch_row_version(queue, &tid, GetActiveSnapshot(),
 										 slot) &&
 		is_row_of(slot, delivery) &&
 		table_tuple_delete(queue, &tid, GetCurrentCommandId(true),
@@ -268,16 +300,18 @@ wh_queue_end(Delivery **deliveries, int count)
 {
 	Delivery  **moved = palloc((count + 1) * sizeof(Delivery *));
 	Relation	queue;
+	BlockNumber blocks;
 	TupleTableSlot *slot;
 	int			number = 0;
 
 	if (count == 0)
 		return;
 	queue = wh_catalogue_open("queue", RowExclusiveLock);
+	blocks = RelationGetNumberOfBlocks(queue);
 	slot = table_slot_create(queue, NULL);
 	for (int i = 0; i < count; i++)
 	{
-		if (!delete_row(queue, deliveries[i], slot))
+		if (!delete_row(queue, blocks, deliveries[i], slot))
 			moved[number++] = deliveries[i];
 	}
 	ExecDropSingleTupleTableSlot(slot);

@@ -20,9 +20,13 @@
 #include "utils/snapmgr.h"
 
 #include "catalogue.h"
+#include "clock.h"
 #include "session.h"
 
+#define WARY_MS 20000
+
 static Oid	session_user_id;
+static int64 meets_locks_until; /* 0: it never did */
 
 static void
 pin_settings(void)
@@ -145,6 +149,18 @@ wh_session_commit(bool is_durable)
 								 false);
 	CommitTransactionCommand();
 	finish();
+}
+
+void
+wh_session_note_lock(void)
+{
+	meets_locks_until = wh_clock_in(WARY_MS);
+}
+
+bool
+wh_session_meets_locks(void)
+{
+	return meets_locks_until != 0 && wh_clock_until(meets_locks_until) > 0;
 }
 
 bool

@@ -26,6 +26,13 @@ extern void wh_session_commit(bool is_durable);
 /* In a transaction: default_transaction_read_only made it read-only. */
 extern bool wh_session_is_read_only(void);
 
+/*
+ * Somebody held a lock that we needed.  For some time after that has been
+ * noted, rows should be looked at before they are waited for.
+ */
+extern void wh_session_note_lock(void);
+extern bool wh_session_meets_locks(void);
+
 /* After an error was caught: roll back and forget. */
 extern void wh_session_abort(void);
 

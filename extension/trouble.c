@@ -24,6 +24,8 @@ static int64 complaint_at;		/* no line in the log before */
 static void
 tell(const ErrorData *error)
 {
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		wh_session_note_lock();
 	wh_slot_set_error(error->message);
 	if (wh_clock_until(complaint_at) > 0 || ShutdownRequestPending)
 		return;

@@ -191,6 +191,10 @@ look_for_missed_commits(void)
 	worker.safety_at = wh_clock_in(SAFETY_MS);
 	if (wh_session_has_changed())
 		worker.has_news = true;
+
+	/* Due rows that were passed, because somebody had locked them. */
+	if (worker.is_ready && wh_session_meets_locks())
+		wh_roster_forget_due();
 }
 
 /* Events that nobody receives cost a commit now and then, not each time. */
