@@ -13,6 +13,13 @@
 
 #include "transfer.h"
 
+/* libcurl has room for a header line up to a limit, and calls it memory. */
+static bool
+is_endless_line(const Transfer *transfer, CURLcode code)
+{
+	return code == CURLE_OUT_OF_MEMORY && transfer->result.status != 0;
+}
+
 HttpErrorClass
 wh_http_classify(const Transfer *transfer, CURLcode code)
 {
@@ -39,6 +46,7 @@ wh_http_classify(const Transfer *transfer, CURLcode code)
 		case CURLE_SSL_INVALIDCERTSTATUS:
 			return HTTP_TLS;
 		case CURLE_OUT_OF_MEMORY:
+			return is_endless_line(transfer, code) ? HTTP_PROTOCOL : HTTP_INTERNAL;
 		case CURLE_FAILED_INIT:
 		case CURLE_URL_MALFORMAT:
 			return HTTP_INTERNAL;
@@ -112,6 +120,8 @@ wh_http_describe(const Transfer *transfer, CURLcode code)
 		return "the receiver switched to another protocol";
 	if (transfer->is_flooded)
 		return "the receiver sent too many bytes beside its answer";
+	if (is_endless_line(transfer, code))
+		return "the receiver sent a header line that is too long";
 	if (code == CURLE_PEER_FAILED_VERIFICATION)
 		return describe_certificate(transfer->easy);
 	for (size_t i = 0; i < sizeof(translations) / sizeof(translations[0]); i++)

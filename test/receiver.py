@@ -107,6 +107,9 @@ BEHAVIOURS = {
     "body": lambda request, length: answer(200, b"x" * int(length)),
     "binary": lambda request: answer(
         200, b"\0nul \xff\xfe\xc3( \x1b[31mred\x1b]0;title\x07 \r\nline"),
+    "odd-header": lambda request: [
+        500, b"HTTP/1.1 500 Odd\r\nX-Odd: caf\xe9 \x1b[31m\xc3\xa9\xff\r\n"
+        b"Content-Length: 0\r\n\r\n"],
     "infinite": lambda request, kind="chunked": endless(*INFINITE[kind]),
     "headers-flood": lambda request, kind="headers": endless(*FLOODS[kind]),
     "1xx-flood": lambda request, status="100": endless(b"", INTERIM[status]),

@@ -1,0 +1,106 @@
+# A name server that does not answer for some names costs the others nothing,
+# and threads have an end.
+
+use strict;
+use warnings;
+use List::Util qw(max);
+use Namespace;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Webhook;
+
+my $dead = 1000;
+my $healthy = 20;
+my $rounds = 10;
+my $most_threads = 64;
+my $share = 48;					# of names that were never answered
+my $slack = 0.1;				# seconds, for a machine with other work
+
+my $t = Webhook->new('lookup', "webhook.max_in_flight = 5000",
+	"webhook.retry_schedule = ''");
+Namespace::serve_names(
+	{ '*.example.test' => 'A 127.0.0.1', '*.dead.test' => 'silent' });
+my ($pid) = $t->wait_for_workers;
+
+sub make_endpoints
+{
+	my ($organization, $count, $name, $path, $timeout) = @_;
+	my $url = $t->receiver->url($path, "'|| n ||'.$name.test");
+
+	$t->sql("select webhook.set_organization('$organization', 'x');
+		select count(webhook.create_endpoint('$organization',
+			'$url', timeout => '$timeout'))
+		from generate_series(1, $count) n");
+}
+
+# Threads of the worker, beside the first.
+sub threads
+{
+	return (stat "/proc/$pid/task")[3] - 3;
+}
+
+# Emit to the healthy, one event after the other; the median of the times from
+# there to the receiver, of which each took a look-up.  In a storm the dead have
+# something to do all the while.
+sub median_latency
+{
+	my ($is_storm) = @_;
+	my $known = $t->receiver->journal;
+	my @latencies;
+
+	for my $round (1 .. $rounds)
+	{
+		$t->emit(organization => 'dead') if $is_storm && dead_left() < $dead / 2;
+		my $event = $t->emit(organization => 'healthy');
+		my @requests = $t->wait_for_journal($known + $round * $healthy);
+		my $at = $t->sql("select extract(epoch from created_at)
+			from webhook.event where id = '$event'");
+
+		push @latencies,
+		  map { $_->{time} - $at } grep { $_->{id} eq $event } @requests;
+	}
+	@latencies = sort { $a <=> $b } @latencies;
+	return $latencies[ @latencies / 2 ];
+}
+
+sub dead_left
+{
+	return $t->sql("select count(*) from webhook.queue q
+		join webhook.endpoint e on e.id = q.endpoint_id
+		where e.organization_id = 'dead'");
+}
+
+# given endpoints that are served, each over a connection of its own
+make_endpoints('healthy', $healthy, 'example', '/last', '10s');
+make_endpoints('dead', $dead, 'dead', '/last', '3s');
+median_latency();
+my $alone = median_latency();
+
+# when a thousand others have a name that nobody answers for
+$t->emit(organization => 'dead');
+Webhook::wait_until('look-ups', 30, sub { threads() > 30 });
+my $beside = median_latency('storm');
+my $busy = threads();
+
+# then
+note sprintf 'median latency: %.1f ms alone, %.1f ms beside dead names', $alone * 1000,
+  $beside * 1000;
+cmp_ok($busy, '>', 10, "the dead names were looked up all the while ($busy threads)");
+cmp_ok($busy, '<=', $share, 'and left some for names that are answered');
+cmp_ok($beside, '<', 2 * $alone + $slack, 'which are as fast as before');
+my $most = 0;
+Webhook::wait_until('the dead to end', 120,
+	sub { $most = max($most, threads()); dead_left() == 0 });
+cmp_ok($most, '<=', $most_threads, "there were at most $most_threads threads ($most)");
+is($t->sql("select bool_and(error_class in ('dns', 'timeout')),
+		max(duration) < '4s' from webhook.attempt where organization_id = 'dead'"),
+	't|t', 'each attempt failed in its time');
+is($t->sql("select count(*) from webhook.attempt where organization_id = 'healthy'
+		and error is not null"), 0, 'none of the others did');
+
+# threads_end, when the C library gives up
+Webhook::wait_until('threads to end', 60, sub { threads() == 0 });
+is(threads(), 0, 'no thread is left');
+is(($t->worker_pids)[0], $pid, 'the worker is the same');
+
+done_testing();
