@@ -271,7 +271,7 @@ delete_row(Relation queue, BlockNumber blocks, const Delivery *delivery,
 
 	return ItemPointerGetBlockNumber(&tid) < blocks &&
 		table_tuple_fetch_row_version(queue, &tid, GetActiveSnapshot(),
-										 slot) &&
+									  slot) &&
 		is_row_of(slot, delivery) &&
 		table_tuple_delete(queue, &tid, GetCurrentCommandId(true),
 						   GetActiveSnapshot(), InvalidSnapshot, true,
