@@ -209,17 +209,20 @@ plan_due_row(TakePlan *plan, const DueRow *row)
 	if (row->event_type == NULL)
 	{
 		plan->gone[plan->gone_count++] = *row;
+		wh_roster_set_due(endpoint, Min(endpoint->next_due,
+										row->next_attempt_at));
 		return;
 	}
 	endpoint->is_paused = row->is_paused;
 	endpoint->is_held |= must_wait_for_suspect(row);
 	if (row->next_attempt_at > plan->now || plan->places <= 0 ||
-		wh_roster_places(endpoint) <= 0)
+		endpoint->due_places <= 0 || wh_roster_places(endpoint) <= 0)
 	{
 		wh_roster_set_due(endpoint, Min(endpoint->next_due,
 										row->next_attempt_at));
 		return;
 	}
+	endpoint->due_places--;
 	delivery = plan_delivery(plan, endpoint, row->event_type, row->revision);
 	delivery->event_id = row->event_id;
 	delivery->attempt = row->attempts + 1;
@@ -253,7 +256,12 @@ wh_plan_due(TakePlan *plan)
 	plan->gone = palloc(Max(count, 1) * sizeof(DueRow));
 	plan->sending_delivery = palloc(Max(count, 1) * sizeof(Delivery *));
 	for (int i = 0; i < plan->wish_count; i++)
-		wh_roster_get(plan->wishes[i].endpoint_id)->next_due = DT_NOEND;
+	{
+		Endpoint   *endpoint = wh_roster_get(plan->wishes[i].endpoint_id);
+
+		endpoint->next_due = DT_NOEND;
+		endpoint->due_places = plan->wishes[i].places;
+	}
 	for (int i = 0; i < count; i++)
 		plan_due_row(plan, &rows[i]);
 }

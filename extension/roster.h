@@ -41,6 +41,8 @@ typedef struct Endpoint
 	int			window;			/* how many there may be */
 	TimestampTz next_due;		/* no queued row is due before; DT_NOEND: none
 								 * is queued */
+	int			due_places;		/* rows that the due look may still start: one
+								 * less than it read, which keeps the mark */
 	bool		is_served;		/* among those that started new events lately */
 	uint64		piece;			/* the last one with a row for it */
 	bool		had_places;		/* when that piece began */

@@ -117,6 +117,22 @@ $t->configure('webhook.max_in_flight = 1');
 $node->restart;
 $t->sql("$emitting from generate_series(1, 20)");
 arrived_once('/ok', 'one place in flight');
+
+# queued_rows_of_many_endpoints_share_few_places: each look takes a few rows
+# of each endpoint, and must not forget that there are more.
+$t->configure('webhook.max_in_flight = 10');
+$node->restart;
+$t->sql("select webhook.set_organization('queued', 'x')");
+$t->endpoint("/ok?queued$_", organization => 'queued') for 1 .. 5;
+$t->sql("update webhook.endpoint set status = 'paused' where organization_id = 'queued'");
+$t->sql("select webhook.emit('review.completed', 'queued', '{}') from generate_series(1, 30)");
+$t->wait_for_sql('select count(*) = 150 from webhook.queue');
+$t->sql("update webhook.endpoint set status = 'enabled' where organization_id = 'queued'");
+$t->wait_for_journal(150, qr/queued/);
+$t->wait_until_done;
+is( $t->sql("select count(*) from webhook.delivery
+		where organization_id = 'queued' and status = 'succeeded'"),
+	150, 'queued rows of many endpoints all go through few places');
 $t->configure('webhook.max_in_flight = 500');
 $node->restart;
 
