@@ -18,7 +18,7 @@ typedef struct TakePlan
 	DueRow	   *sending;		/* due rows to mark */
 	Delivery  **sending_delivery;
 	int			sending_count;
-	DueRow	   *gone;			/* due rows without event or endpoint */
+	DueRow	   *gone;			/* due rows for nobody, or cancelled */
 	int			gone_count;
 	int64	   *load;			/* endpoints to load */
 	int			load_count;

@@ -85,7 +85,8 @@ static Statement read_new_later = {
 static Statement read_due = {
 	"select q.ctid, q.event_id, q.endpoint_id, q.attempts, q.next_attempt_at,"
 	"  q.created_at, e.event_type, e.payload,"
-	"  case when t.status <> 'disabled' then t.revision end,"
+	"  case when t.status <> 'disabled' and q.first_attempt > 0"
+	"   then t.revision end,"
 	"  t.status = 'paused', q.first_attempt > 1, q.interruptions"
 	" from unnest($1, $2, $3) as wish(endpoint_id, mark, places)"
 	" cross join lateral ("
@@ -161,7 +162,7 @@ read_due_row(uint64 number, DueRow *row)
 	row->payload = (text *) DatumGetPointer(wh_statement_column(number, 8, &is_null));
 	row->revision = DatumGetInt64(wh_statement_column(number, 9, &is_null));
 	if (is_null)
-		row->event_type = NULL; /* the endpoint is gone or disabled */
+		row->event_type = NULL; /* for nobody any more, or cancelled */
 	row->is_paused = DatumGetBool(wh_statement_column(number, 10, &is_null));
 	row->is_redelivery = DatumGetBool(wh_statement_column(number, 11, &is_null));
 	row->interruptions = DatumGetInt32(wh_statement_column(number, 12, &is_null));

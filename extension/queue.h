@@ -134,7 +134,7 @@ extern void wh_queue_end(Delivery **deliveries, int count);
  */
 extern void wh_queue_set_back(int64 shards, int64 step);
 
-/* Rows without an endpoint that may have them: end them as cancelled. */
+/* Rows that are for nobody, or were cancelled: end them as cancelled. */
 extern void wh_queue_cancel(const DueRow *rows, int count);
 
 #endif							/* WH_QUEUE_H */

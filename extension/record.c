@@ -53,7 +53,7 @@ static Statement give_back = {
 	"  next_attempt_at = clock_timestamp()"
 	" from unnest($1, $2) as d(event_id, endpoint_id)"
 	" where q.event_id = d.event_id and q.endpoint_id = d.endpoint_id"
-	"  and q.next_attempt_at is null"
+	"  and q.next_attempt_at is null and q.first_attempt > 0"
 	"  and exists (select from webhook.endpoint t"
 	"   where t.id = q.endpoint_id and t.status <> 'disabled')",
 	SPI_OK_UPDATE, 2,
@@ -91,8 +91,9 @@ make_keys(Delivery **deliveries, int count, Datum *values)
 	values[1] = wh_statement_array(endpoints, NULL, count, INT8OID);
 }
 
-static bool
-is_retried(const Delivery *delivery, uint64 retries)
+/* How a failed delivery ends; NULL: it goes on. */
+static const char *
+get_outcome(const Delivery *delivery, uint64 retries)
 {
 	for (uint64 i = 0; i < retries; i++)
 	{
@@ -105,12 +106,14 @@ is_retried(const Delivery *delivery, uint64 retries)
 		{
 			TimestampTz due = DatumGetTimestampTz(wh_statement_column(i, 3, &is_null));
 
+			if (is_null)
+				return "cancelled";
 			wh_roster_set_due(delivery->endpoint,
 							  Min(delivery->endpoint->next_due, due));
-			return true;
+			return NULL;
 		}
 	}
-	return false;
+	return "failed";
 }
 
 /* Before when the receiver does not want to be asked again; false: any time. */
@@ -153,7 +156,6 @@ schedule(Delivery **deliveries, int count, const char **outcomes)
 		outcomes[i] = "succeeded";
 		if (!has_failed(deliveries[i]))
 			continue;
-		outcomes[i] = "failed";
 		ended[number] = TimestampTzGetDatum(deliveries[i]->ended_at);
 		gone[number] = BoolGetDatum(result->status == STATUS_GONE);
 		at_any_time[number] = !get_retry_after(deliveries[i],
@@ -170,8 +172,8 @@ schedule(Delivery **deliveries, int count, const char **outcomes)
 	retries = wh_statement_run(&schedule_retries, values, NULL, false);
 	for (int i = 0; i < count; i++)
 	{
-		if (has_failed(deliveries[i]) && is_retried(deliveries[i], retries))
-			outcomes[i] = NULL;
+		if (has_failed(deliveries[i]))
+			outcomes[i] = get_outcome(deliveries[i], retries);
 	}
 }
 

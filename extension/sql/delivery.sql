@@ -13,21 +13,22 @@ language sql volatile set search_path to pg_catalog, pg_temp
 begin atomic
     update webhook.queue q
        set interruptions = 0,
-           next_attempt_at = greatest(f.not_before,
+           next_attempt_at = case when q.first_attempt > 0 then greatest(f.not_before,
                webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
-                                        q.attempts - q.first_attempt + 1, f.ended_at))
+                                        q.attempts - q.first_attempt + 1, f.ended_at)) end
       from unnest(event_ids, endpoint_ids, ended_at, is_gone, not_before)
                as f(event_id, endpoint_id, ended_at, is_gone, not_before)
       join webhook.endpoint t on t.id = f.endpoint_id
      where q.event_id = f.event_id and q.endpoint_id = f.endpoint_id
        and q.next_attempt_at is null
-       and not f.is_gone and t.status <> 'disabled'
-       and webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
-                                    q.attempts - q.first_attempt + 1, f.ended_at) is not null
+       and (q.first_attempt < 0
+            or not f.is_gone and t.status <> 'disabled'
+               and webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
+                                            q.attempts - q.first_attempt + 1, f.ended_at) is not null)
     returning q.event_id, q.endpoint_id, q.next_attempt_at;
 end;
 comment on function webhook._schedule_retries(uuid[], bigint[], timestamptz[], boolean[], timestamptz[]) is
-    'Internal: schedule the retries of failed attempts, later where the receiver said Retry-After (not_before); those not returned have no further one';
+    'Internal: schedule the retries of failed attempts, later where the receiver said Retry-After (not_before); a NULL time: it was cancelled meanwhile; those not returned have used up their schedule';
 
 create function webhook._interrupt(for_origin int, shards bigint) returns bigint
 language sql volatile set search_path to pg_catalog, pg_temp
@@ -35,7 +36,7 @@ begin atomic
     with cut_off as (
         select q.event_id, q.endpoint_id, q.attempts, q.first_attempt, q.created_at,
                t.url, t.organization_id, e.event_type, e.is_test,
-               t.status <> 'disabled'
+               q.first_attempt > 0 and t.status <> 'disabled'
                and webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
                                             q.attempts - q.first_attempt + 1, clock_timestamp()) is not null as goes_on
           from webhook.queue q
@@ -55,7 +56,8 @@ begin atomic
                (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt,
                 is_redelivery, organization_id, outcome, url, error, error_class)
         select c.event_id, c.endpoint_id, c.created_at, c.created_at, interval '0', c.attempts,
-               c.first_attempt > 1, coalesce(c.organization_id, ''), case when c.goes_on then null else 'failed' end,
+               abs(c.first_attempt) > 1, coalesce(c.organization_id, ''),
+               case when c.goes_on then null when c.first_attempt < 0 then 'cancelled' else 'failed' end,
                coalesce(c.url, ''), 'the worker ended before the answer was recorded', 'interrupted'
           from cut_off c
         returning 1),
@@ -64,7 +66,7 @@ begin atomic
                    array_agg(webhook._failure(c.event_id, c.event_type, c.endpoint_id, c.url, c.attempts, null,
                                               'the worker ended before the answer was recorded', 'interrupted')))
           from cut_off c
-         where c.goes_on is not true and webhook._is_told(c.event_type, c.is_test)
+         where c.goes_on is not true and c.first_attempt > 0 and webhook._is_told(c.event_type, c.is_test)
         having count(*) > 0)
     select count(*) + 0 * (select count(*) from told) from logged;
 end;
@@ -121,7 +123,9 @@ begin
     insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin, attempts, first_attempt)
     values (redeliver.event_id, redeliver.endpoint_id, clock_timestamp(), clock_timestamp(),
             webhook._origin(), last, last + 1)
-    on conflict do nothing;
+    on conflict on constraint queue_pkey do update
+       set created_at = excluded.created_at, first_attempt = excluded.first_attempt
+     where queue.first_attempt < 0 and queue.next_attempt_at is not null;   -- was cancelled, untaken
     if not found then
         -- Somebody else was faster.
         raise exception 'the delivery is not finished yet'
@@ -146,22 +150,32 @@ return case
 end;
 comment on function webhook._is_new(xid8, uuid, webhook.cursor) is 'Internal: whether a cursor has not read an event yet; for people, not for workers';
 
+create function webhook._will_be_taken(e webhook.event, t webhook.endpoint) returns boolean
+language sql stable set search_path to pg_catalog, pg_temp
+begin atomic
+    select e.organization_id = t.organization_id and e.origin = webhook._origin() and not e.is_test
+           and e.xid <> '3'      -- adopted or forgotten: was taken
+           and (t.created_at <= e.created_at or t.created_xid < e.xid) and t.status <> 'disabled'
+           and webhook._subscribes(t.events, e.event_type)
+           and not exists (select from webhook.cursor c
+                            where c.origin = e.origin
+                              and ((1::bigint << (t.id & 63)::int) & c.shards) <> 0
+                              and not webhook._is_new(e.xid, e.id, c)
+                              and ((e.xid, e.id) = (c.position_xid, c.position_id)
+                                   and t.id > c.position_endpoint_id) is not true);
+end;
+comment on function webhook._will_be_taken(webhook.event, webhook.endpoint) is
+    'Internal: whether a worker has yet to take an event from the outbox for an endpoint';
+
 create function webhook._is_waiting(event_id uuid, endpoint_id bigint) returns boolean
 language sql stable set search_path to pg_catalog, pg_temp
 begin atomic
     select exists (select from webhook.queue q
-                    where q.event_id = _is_waiting.event_id and q.endpoint_id = _is_waiting.endpoint_id)
-        or exists (select from webhook.event e
-                     join webhook.endpoint t on t.organization_id = e.organization_id
+                    where q.event_id = _is_waiting.event_id and q.endpoint_id = _is_waiting.endpoint_id
+                      and (q.first_attempt > 0 or q.next_attempt_at is null))
+        or exists (select from webhook.event e, webhook.endpoint t
                     where e.id = _is_waiting.event_id and t.id = _is_waiting.endpoint_id
-                      and e.origin = webhook._origin() and not e.is_test
-                      and e.xid <> '3'      -- adopted: was taken
-                      and (t.created_at <= e.created_at or t.created_xid < e.xid) and t.status <> 'disabled'
-                      and webhook._subscribes(t.events, e.event_type)
-                      and not exists (select from webhook.cursor c
-                                       where c.origin = e.origin
-                                         and ((1::bigint << (t.id & 63)::int) & c.shards) <> 0
-                                         and not webhook._is_new(e.xid, e.id, c)));
+                      and webhook._will_be_taken(e, t));
 end;
 comment on function webhook._is_waiting(uuid, bigint) is 'Internal: whether a delivery is queued or will be taken from the outbox';
 

@@ -29,7 +29,10 @@ begin atomic
                 date_trunc('second', a.started_at + a.duration))),
         (a.outcome = 'failed', 'failed', format('given up after attempt %s: %s', a.attempt, a.error)),
         (a.outcome = 'cancelled', 'cancelled', a.error),
+        (q.first_attempt < 0 and q.next_attempt_at is null, 'sending',
+         w.number || ' is on the wire; cancelled by hand, no other follows'),
         (q.event_id is not null and q.next_attempt_at is null, 'sending', w.number || ' is on the wire'),
+        (q.first_attempt < 0, 'cancelled', 'cancelled by hand'),
         (q.event_id is not null and t.status = 'paused', 'paused',
          w.number || ' waits until the endpoint is enabled' || coalesce(w.after, '')),
         (q.next_attempt_at > clock_timestamp(), 'waiting',
@@ -158,8 +161,8 @@ begin
         returning q as row)
     insert into webhook.attempt
     select a.* from cancelled c, webhook._cancellation(c.row, 'the payload was forgotten') a;
-    -- What is on the wire ends as it ends, with its schedule used up.
-    update webhook.queue q set first_attempt = least(q.first_attempt, q.attempts - 32)
+    -- What is on the wire ends as it ends, and no other attempt follows.
+    update webhook.queue q set first_attempt = -abs(q.first_attempt)
      where q.event_id = any (event_ids);
     get diagnostics sending = row_count;
     update webhook.attempt a set response_body = null, request_headers = null, response_headers = null

@@ -4,14 +4,15 @@ create function webhook._cancellation(cancelled webhook.queue, reason text) retu
 language sql stable rows 1
 begin atomic
     select cancelled.event_id, cancelled.endpoint_id, clock_timestamp(), cancelled.created_at, interval '0',
-           cancelled.attempts, null::int, false, cancelled.first_attempt > 1, e.organization_id, 'cancelled',
-           coalesce(t.url, ''), null, reason, 'cancelled', null, null
+           cancelled.attempts, null::int, false, abs(cancelled.first_attempt) > 1, e.organization_id, 'cancelled',
+           coalesce(t.url, ''), null, case when cancelled.first_attempt < 0 then 'cancelled by hand' else reason end,
+           'cancelled', null, null
       from webhook.event e
       left join webhook.endpoint t on t.id = cancelled.endpoint_id
      where e.id = cancelled.event_id;
 end;
 comment on function webhook._cancellation(webhook.queue, text) is
-    'Internal: the row of the delivery log that ends a waiting delivery as cancelled';
+    'Internal: the row of the delivery log that ends a waiting delivery as cancelled; the reason counts unless somebody cancelled it before';
 
 create function webhook._cancel_waiting(endpoint_id bigint, reason text) returns bigint
 language sql set search_path to pg_catalog, pg_temp
@@ -44,26 +45,80 @@ begin atomic
     select count(*) from cancelled;
 end;
 comment on function webhook._cancel_gone(tid[], uuid[], bigint[]) is
-    'Internal: end deliveries that a worker queued while their endpoint was disabled or deleted';
+    'Internal: end deliveries that a worker queued while their endpoint was disabled or deleted, and what was cancelled before a worker took it';
+
+create function webhook._cancel_untaken(event_id uuid, endpoint_id bigint) returns bigint
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+declare
+    cancelled bigint;
+begin
+    if not exists (select from webhook.event e join webhook.endpoint t on t.organization_id = e.organization_id
+                    where e.id = _cancel_untaken.event_id and t.id = coalesce(_cancel_untaken.endpoint_id, t.id)
+                      and webhook._will_be_taken(e, t)) then
+        return 0;
+    end if;
+    -- One at a time; the second sees what the first has done.
+    perform from webhook.event e where e.id = _cancel_untaken.event_id for update;
+    -- A worker that takes the event at this moment meets these rows: its own
+    -- are there first, or it finds ours.  So they stay until it ends them.
+    with taken as (
+        insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin, first_attempt)
+        select e.id, t.id, clock_timestamp(), clock_timestamp(), e.origin,
+               case when t.id = coalesce(_cancel_untaken.endpoint_id, t.id) then -1 else 1 end
+          from webhook.event e
+          join webhook.endpoint t on t.organization_id = e.organization_id
+         where e.id = _cancel_untaken.event_id and webhook._will_be_taken(e, t)
+         order by t.id
+        on conflict do nothing
+        returning first_attempt)
+    select count(*) filter (where n.first_attempt < 0) into cancelled from taken n;
+    update webhook.event e set xid = '3'    -- counts as taken
+     where e.id = _cancel_untaken.event_id;
+    return cancelled;
+end
+$$;
+comment on function webhook._cancel_untaken(uuid, bigint) is
+    'Internal: take an event in place of the workers that have yet to take it, and cancel it at one endpoint or at all; returns how many';
 
 create function webhook.cancel(event_id uuid, endpoint_id bigint default null) returns bigint
-language sql volatile security definer set search_path to pg_catalog, pg_temp
+language plpgsql security definer set search_path to pg_catalog, pg_temp
 -- definer: the queue is not granted
-begin atomic
-    with cancelled as (
+as $$
+declare
+    cancelled bigint;
+    ended     bigint;
+    stopped   bigint;
+begin
+    perform from webhook.event e
+      where e.id = cancel.event_id and webhook._has_access(e.organization_id, 'manager');
+    if not found then
+        return 0;
+    end if;
+    cancelled := webhook._cancel_untaken(cancel.event_id, cancel.endpoint_id);
+    -- What a worker is recording is seen as it leaves it.
+    perform from webhook.queue q
+      where q.event_id = cancel.event_id and q.endpoint_id = coalesce(cancel.endpoint_id, q.endpoint_id)
+        and q.first_attempt > 0
+      order by q.endpoint_id for update;
+    with ended as (
         delete from webhook.queue q
          where q.event_id = cancel.event_id and q.endpoint_id = coalesce(cancel.endpoint_id, q.endpoint_id)
-           and q.next_attempt_at is not null
-           and exists (select from webhook.event e
-                        where e.id = q.event_id and webhook._has_access(e.organization_id, 'manager'))
+           and q.first_attempt > 0 and q.next_attempt_at is not null
         returning q as row),
     logged as (
         insert into webhook.attempt
-        select a.* from cancelled c, webhook._cancellation(c.row, 'cancelled by hand') a)
-    select count(*) from cancelled;
-end;
+        select a.* from ended d, webhook._cancellation(d.row, 'cancelled by hand') a)
+    select count(*) into ended from ended;
+    update webhook.queue q set first_attempt = -q.first_attempt
+     where q.event_id = cancel.event_id and q.endpoint_id = coalesce(cancel.endpoint_id, q.endpoint_id)
+       and q.first_attempt > 0;
+    get diagnostics stopped = row_count;
+    return cancelled + ended + stopped;
+end
+$$;
 comment on function webhook.cancel(uuid, bigint) is
-    'End what is pending of an event, at one endpoint or at all, as cancelled; returns how many deliveries. What is on the wire ends as it ends; 0 when nothing is pending';
+    'End what is not delivered yet of an event, at one endpoint or at all, as cancelled, whether a worker has taken it or not; an attempt on the wire ends as it ends, and no other follows. Returns how many deliveries; 0 when there are none, or no such event';
 
 create function webhook._get_endpoint(endpoint_id bigint) returns webhook.endpoint
 language plpgsql stable set search_path to pg_catalog, pg_temp

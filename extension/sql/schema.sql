@@ -145,7 +145,7 @@ comment on column webhook.queue.created_at is 'When a worker took it';
 comment on column webhook.queue.next_attempt_at is 'Not attempted before this time; NULL while an attempt is on the wire';
 comment on column webhook.queue.origin is 'Database whose workers may send it; a restored copy has another';
 comment on column webhook.queue.attempts is 'Attempts begun so far';
-comment on column webhook.queue.first_attempt is 'Attempt number with which the retry schedule starts: 1, or more after a redelivery';
+comment on column webhook.queue.first_attempt is 'Attempt number with which the retry schedule starts: 1, or more after a redelivery; negative once the delivery was cancelled: no further attempt is made';
 comment on column webhook.queue.interruptions is 'Last attempts in a row that a crash cut off; from the second on it may be this row that crashes the worker';
 
 create table webhook.attempt (

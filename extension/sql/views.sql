@@ -5,9 +5,11 @@
 create view webhook.delivery with (security_barrier) as
 select d.*
   from (select q.event_id, q.endpoint_id, e.organization_id, e.event_type,
-               case when q.next_attempt_at is null then 'sending' else 'pending' end as status,
-               q.attempts, q.next_attempt_at, q.created_at, null::timestamptz as completed_at,
-               q.first_attempt > 1 as is_redelivery
+               case when q.next_attempt_at is null then 'sending'
+                    when q.first_attempt < 0 then 'cancelled' else 'pending' end as status,
+               q.attempts, case when q.first_attempt > 0 then q.next_attempt_at end as next_attempt_at, q.created_at,
+               case when q.first_attempt < 0 then q.next_attempt_at end as completed_at,
+               abs(q.first_attempt) > 1 as is_redelivery
           from webhook.queue q
           left join webhook.event e on e.id = q.event_id
         union all

@@ -167,6 +167,29 @@ select is(pg_temp.fail(:'event_id', 2005, '2026-01-08 12:30:06+00'), false,
           'disabled: and is not retried');
 
 --
+-- Cancelling
+--
+
+insert into webhook.endpoint (id, organization_id, url, retry_schedule)
+values (2008, 'org_1', 'https://hooks.example.com/h', '{1h}'),
+       (2009, 'org_1', 'https://hooks.example.com/i', '{1h}');
+select pg_temp.take(:'event_id', id) from webhook.endpoint where id in (2008, 2009) \g /dev/null
+select pg_temp.fail(:'event_id', 2008, '2026-01-08 10:30:05+00') \g /dev/null
+select is(webhook.cancel(:'event_id', 2008), 1::bigint, 'cancel: a retry that waits');
+select is(pg_temp.shown(2008) ~ '^cancelled 1 ended', true, 'cancel: it waits no more');
+select is(webhook.cancel(:'event_id', 2009), 1::bigint, 'cancel: an attempt on the wire');
+select is(pg_temp.shown(2009), 'sending 1', 'cancel: it ends as it ends');
+select is_empty(format($$select from webhook._schedule_retries(array[%L::uuid], '{2009}', array[now()], '{f}', '{null}')
+                          where next_attempt_at is not null$$, :'event_id'), 'cancel: and is not retried');
+select is(webhook._interrupt(webhook._origin(), 1::bigint << (2009 & 63)), 1::bigint, 'cancel: the worker crashes');
+select is(outcome || ' ' || error_class, 'cancelled interrupted', 'cancel: it is cancelled then')
+  from webhook.attempt where endpoint_id = 2009;
+select is(webhook.cancel(:'event_id', 4711) + webhook.cancel(:'event_id', 2001)
+          + webhook.cancel('01890000-0000-7000-8000-000000000000'), 0::bigint,
+          'cancel: unknown endpoints and events, and what has ended, are none');
+select is(webhook.cancel(null), 0::bigint, 'cancel: NULL is none');
+
+--
 -- A crash
 --
 

@@ -1,0 +1,155 @@
+# Cancelling: what is cancelled is not sent (again), whether it waits, is on the
+# wire, or no worker has taken it yet.
+
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Webhook;
+
+my $t = Webhook->new('cancel', "webhook.retry_schedule = '100ms, 100ms'");
+
+sub delivery
+{
+	my ($event, $endpoint) = @_;
+
+	return $t->sql("select concat_ws(' ', status, attempts, is_redelivery) from webhook.delivery
+		where event_id = '$event' and endpoint_id = $endpoint");
+}
+
+sub requests
+{
+	my ($event, $path) = @_;
+
+	return scalar(grep { $_->{id} eq $event } $t->receiver->journal($path));
+}
+
+# Emit to an endpoint that is slow to answer; its request is on the wire.
+sub emit_slowly
+{
+	my ($path) = @_;
+	my $endpoint = $t->endpoint($path, events => "'{team.member_added}'", timeout => "'20s'");
+	my $event = $t->emit(event => 'team.member_added');
+
+	$t->wait_for_journal(1, qr/\Q$path\E/);
+	return ($event, $endpoint);
+}
+
+# on_the_wire_and_failing: no attempt follows, and nobody is told of a failure.
+my $told = $t->endpoint('/ok/told', events => "'{webhook.delivery_failed}'");
+my ($event, $endpoint) = emit_slowly('/delay/1500/500?failing');
+is($t->sql("select webhook.cancel('$event', $endpoint)"), 1,
+	'on the wire: cancel counts it');
+is($t->sql("select webhook.cancel('$event')"), 0, 'on the wire: once');
+is(delivery($event, $endpoint), 'sending 1 f', 'on the wire: it ends as it ends');
+is($t->sql("select explanation from webhook.explain('$event') where endpoint_id = $endpoint"),
+	'attempt 1 is on the wire; cancelled by hand, no other follows', 'on the wire: explain says so');
+$t->wait_until_done;
+is(delivery($event, $endpoint), 'cancelled 1 f', 'it failed: cancelled');
+is( $t->sql("select attempt, outcome, response_status, error_class from webhook.attempt
+		where event_id = '$event' and endpoint_id = $endpoint"),
+	'1|cancelled|500|http', 'it failed: the log has the answer');
+is(requests($event, qr/failing/), 1, 'it failed: it is not sent again');
+is(scalar($t->receiver->journal(qr/told/)), 0, 'it failed: which is no webhook.delivery_failed');
+$t->sql("delete from webhook.endpoint where id in ($endpoint, $told)");
+
+# on_the_wire_and_succeeding
+($event, $endpoint) = emit_slowly('/delay/1500/200?good');
+is($t->sql("select webhook.cancel('$event')"), 1, 'on the wire at all endpoints');
+$t->wait_until_done;
+is(delivery($event, $endpoint), 'succeeded 1 f', 'it succeeded: so it did');
+$t->sql("delete from webhook.endpoint where id = $endpoint");
+
+# on_the_wire_when_the_worker_stops: not given back to be sent again
+($event, $endpoint) = emit_slowly('/hang?stop');
+$t->sql("select webhook.cancel('$event')");
+my ($pid) = $t->worker_pids;
+$t->sql("select pg_terminate_backend($pid)");
+$t->wait_for_sql("select exists (select from webhook.attempt where event_id = '$event')");
+is( $t->sql("select outcome, error_class from webhook.attempt where event_id = '$event'"),
+	'cancelled|interrupted', 'the worker stopped: cancelled');
+$t->wait_until_done;
+is(requests($event, qr/stop/), 1, 'the worker stopped: it is not sent again');
+$t->sql("delete from webhook.endpoint where id = $endpoint");
+
+# not_taken_yet: at one endpoint, at all
+my $one = $t->endpoint('/ok/one');
+my $two = $t->endpoint('/ok/two');
+my $paused = $t->endpoint('/ok/paused');
+$t->sql("update webhook.endpoint set status = 'paused' where id = $paused");
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+my ($some, $all, $none, $again) = map { $t->emit } 1 .. 4;
+is($t->sql("select webhook.cancel('$some', $one)"), 1, 'not taken: cancel at one endpoint');
+is($t->sql("select webhook.cancel('$some', $one)"), 0, 'not taken: once');
+is(delivery($some, $one), 'cancelled 0 f', 'not taken: it is cancelled at once');
+is($t->sql("select explanation from webhook.explain('$some') where endpoint_id = $one"),
+	'cancelled by hand', 'not taken: explain says so');
+is(delivery($some, $two), 'pending 0 f', 'not taken: the others get it');
+is($t->sql("select webhook.cancel('$all')"), 3, 'not taken: cancel at all');
+is($t->sql("select webhook.cancel('$none', 0)"), 0, 'not taken: an endpoint that does not exist');
+is($t->sql("select webhook.cancel('$again', $one)"), 1, 'not taken: another');
+is($t->sql("select webhook.redeliver('$again', $one)"), 1,
+	'what was cancelled can be redelivered at once');
+is(delivery($again, $one), 'pending 0 f', 'and waits again');
+$t->configure('webhook.enabled = on');
+$t->wait_for_sql("select count(*) = 0 from webhook.queue where endpoint_id <> $paused");
+is(join(' ', map { requests($_, qr/one/) } $some, $all, $none, $again), '0 0 1 1',
+	'what was cancelled before it was taken is not sent');
+is(join(' ', map { requests($_, qr/two/) } $some, $all, $none, $again), '1 0 1 1',
+	'what was not is sent, once');
+is( $t->sql("select endpoint_id, outcome, error, attempt from webhook.attempt
+		where event_id = '$all' and endpoint_id <> $paused order by 1"),
+	"$one|cancelled|cancelled by hand|0\n$two|cancelled|cancelled by hand|0", 'the log says why');
+is(delivery($all, $paused), 'cancelled 0 f', 'at a paused endpoint it shows as cancelled');
+$t->sql("update webhook.endpoint set status = 'enabled' where id = $paused");
+$t->wait_until_done;
+is(join(' ', map { requests($_, qr/paused/) } $some, $all, $none, $again), '1 0 1 1',
+	'and is not sent when the endpoint is enabled');
+
+# emitted_and_cancelled_in_one_transaction
+$event = $t->sql("begin; create temp table e as select webhook.emit('review.completed', 'org_1', '{}') as id;
+	select webhook.cancel(id) from e; select id from e; commit");
+($event) = $event =~ /^3\n(.*)$/ or diag $event;
+$t->wait_until_done;
+is($t->sql("select count(*) from webhook.delivery where event_id = '$event' and status = 'cancelled'"),
+	3, 'emitted and cancelled in one transaction: cancelled');
+is(requests($event, qr/./), 0, 'and not sent');
+
+# while_workers_take: who cancels and who sends agree.
+my $failing = $t->endpoint('/status/500?race', retry_schedule => "'{1s}'");
+$t->sql("create table cancelled (event_id uuid, at_ok bigint, at_failing bigint)");
+my $script = PostgreSQL::Test::Utils::tempdir . '/cancel.sql';
+append_to_file($script, <<"END");
+select webhook.emit('review.completed', 'org_1', '{}') as id \\gset
+select webhook.cancel(':id', $one) as at_ok \\gset
+insert into cancelled values (':id', :at_ok, webhook.cancel(':id', $failing));
+END
+my ($out, $err);
+IPC::Run::run(
+	[   $t->node->installed_command('pgbench'), '-n', '-c', '3', '-t', '300',
+		'-f', $script, $t->node->connstr('postgres') ],
+	'>', \$out, '2>', \$err) or diag $err;
+$t->wait_until_done(undef, 60);
+is($t->sql('select count(*) from cancelled'), 900, 'given: 900 events were cancelled while workers took them');
+is( $t->sql("select count(*) from (select from webhook.delivery join cancelled using (event_id)
+		group by event_id, endpoint_id having count(*) <> 1) d"),
+	0, 'each pair shows once');
+is( $t->sql("select string_agg(distinct concat_ws(' ', at_failing, status), ', ')
+		from cancelled join webhook.delivery using (event_id) where endpoint_id = $failing"),
+	'1 cancelled', 'what failed was cancelled');
+is( $t->sql("select string_agg(distinct concat_ws(' ', at_ok, status, attempts), ', ')
+		from cancelled join webhook.delivery using (event_id)
+		where endpoint_id = $one and (at_ok, status) not in ((1, 'cancelled'), (1, 'succeeded'), (0, 'succeeded'))"),
+	'', 'what was not cancelled succeeded');
+my %wrong = map { $_ => 1 } split /\n/,
+  $t->sql("select event_id from webhook.delivery where endpoint_id in ($one, $failing) and attempts = 0");
+is(scalar(grep { $wrong{ $_->{id} } } $t->receiver->journal(qr/one|race/)), 0,
+	'what was cancelled without an attempt was not sent');
+is( $t->sql("select count(*) from cancelled c where (select count(*) from webhook.delivery d
+		where d.event_id = c.event_id and d.endpoint_id in ($two, $paused) and d.status = 'succeeded') <> 2"),
+	0, 'the others got all of them');
+my %twice = $t->receiver->arrivals(qr/race/);
+is(scalar(grep { $_ > 1 } values %twice), 0, 'nothing was sent again');
+
+done_testing();
