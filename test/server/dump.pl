@@ -1,4 +1,5 @@
-# A restored dump keeps everything and stays silent until adopted.
+# A restored dump keeps everything and stays silent until adopted.  DUMP_ROUNDS
+# says how many dumps in directory format there are, made while deliveries wait.
 
 use strict;
 use warnings;
@@ -140,5 +141,72 @@ is( $t->sql("select webhook.redeliver(event_id, endpoint_id) from webhook.attemp
 $t->wait_for_journal($before + 14);
 $t->wait_until_done('parallel');
 is(requests(), $before + 14, 'once');
+
+# rounds_of_a_directory: dumped while events and retries wait, restored by four
+# at a time, adopted.
+my $busy = $t->endpoint('/ok/busy', database => 'shop', events => "'{deploy.*}'");
+my $retried = $t->endpoint('/status/500,200?retried', database => 'shop',
+	events => "'{team.*}'", retry_schedule => "'{1h}'");
+my $lock = $t->session('shop');
+my @earlier;
+
+# Events that no worker takes, beside what waits in the queue.
+sub emit_untaken
+{
+	$lock->query_safe('begin; lock table webhook.cursor in exclusive mode');
+	my @untaken = map { $t->emit(event => 'deploy.finished', database => 'shop') } 1 .. 3;
+	$t->wait_for_sql('select webhook._waiting_events() = 3', 'shop');
+	return @untaken;
+}
+
+# How often each delivery arrived from an offset of the journal on.
+sub arrived_since
+{
+	my ($offset) = @_;
+	my @journal = $t->receiver->journal;
+	my %times;
+
+	$times{"$_->{path} $_->{id}"}++ for @journal[ $offset .. $#journal ];
+	return \%times;
+}
+
+for my $round (1 .. $ENV{DUMP_ROUNDS} // 2)
+{
+	my $copy = "round_$round";
+
+	push @waiting, $t->emit(event => 'deploy.finished', database => 'shop');
+	my $team = $t->emit(event => 'team.member_added', database => 'shop');
+	$t->wait_for_sql("select count(*) = @{[ @waiting + $round ]}
+			and bool_and(next_attempt_at is not null) from webhook.queue", 'shop');
+	my @untaken = emit_untaken();
+	$original = contents('shop');
+	command_ok([ 'pg_dump', @connection, '--format=directory', '-j4',
+			'--file', "$dump.$round", 'shop' ], "round $round: pg_dump -j4");
+	$lock->query_safe('rollback');
+	$t->sql("create database $copy template template0");
+	command_ok([ 'pg_restore', @connection, '-j4', '--exit-on-error', '-d', $copy,
+			"$dump.$round" ], 'pg_restore -j4');
+	$t->wait_for_sql("select bool_and(state = 'copy') from webhook.status", $copy);
+	is_deeply(contents($copy), $original, 'has every row');
+
+	$t->wait_for_sql("select webhook._waiting_events() = 0
+			and bool_and(next_attempt_at is not null) from webhook.queue", 'shop');
+	my $offset = requests();
+	my $pending = @waiting + $round + @untaken * 3;
+	$t->sql("update webhook.endpoint set status = 'enabled';
+		update webhook.queue set next_attempt_at = clock_timestamp()", $copy);
+	is(requests(), $offset, 'sends nothing');
+	is($t->sql('select webhook.adopt()', $copy), $pending, 'adopt takes over what waits');
+	$t->wait_until_done($copy);
+	my %once;
+	$once{"/ok/paused $_"} = 1 for @waiting, @untaken;
+	$once{"/ok/open $_"} = $once{"/ok/busy $_"} = 1 for @untaken;
+	$once{"/status/500,200?retried $_"} = 1 for $team, @earlier;
+	is_deeply(arrived_since($offset), \%once, 'each delivery that was pending arrives once, nothing else does');
+	push @waiting, @untaken;
+	push @earlier, $team;
+	$t->sql("drop database $copy");
+}
+$lock->quit;
 
 done_testing();
