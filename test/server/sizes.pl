@@ -3,6 +3,7 @@
 
 use strict;
 use warnings;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Webhook;
 
@@ -63,5 +64,27 @@ $t->sql("select webhook.set_organization('nobody', 'Nobody')");
 cmp_ok(grown(50_000), '<', grown(1_000) + 500_000,
 	'a transaction of 50,000 events holds no memory for them');
 $t->wait_until_done(undef, 60);
+
+# an_event_of_a_thousand_endpoints: each gets it, and the worker needs little
+# more for it.  (Ten thousand: bench/parts/giant.)
+sub own_memory
+{
+	my ($pid) = $t->worker_pids;
+
+	return slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+)/m ? $1 : die;
+}
+my $url = $t->receiver->url('/ok/many');
+my $before = own_memory();
+$t->sql("select webhook.set_organization('many', 'Many');
+	select webhook.create_endpoint('many', '$url?' || i) from generate_series(1, 1000) i");
+my $event = $t->emit(organization => 'many');
+$t->wait_for_journal(1000, qr/many/, 60);
+$t->wait_until_done;
+my %times;
+$times{ $_->{path} }++ for $t->receiver->journal(qr/many/);
+is(scalar(grep { $_ == 1 } values %times), 1000, 'an event of 1,000 endpoints arrives once at each');
+is($t->sql("select count(*) from webhook.delivery where event_id = '$event' and status = 'succeeded'"),
+	1000, 'and has a row for each');
+cmp_ok(own_memory() - $before, '<', 64 * 1024, 'and the worker needs less than 64 MiB more');
 
 done_testing();
