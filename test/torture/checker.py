@@ -13,7 +13,7 @@ import datetime
 # only: the worker, or all of it, ended or moved.
 DISTURBANCES = {"worker_term", "worker_kill", "worker_segv", "backend_kill",
                 "immediate_stop", "fast_stop", "postmaster_kill",
-                "change_workers", "disk_full", "launcher_term"}
+                "change_workers", "disk_full", "launcher_term", "failover"}
 SETTLING = 15  # seconds that a disturbance may take to end a worker
 
 

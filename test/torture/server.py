@@ -1,6 +1,7 @@
 """The server and the receiver that are tortured, and their processes."""
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,9 @@ class Server:
 
     def stop(self, mode):
         self.pg_ctl("--mode", mode, "stop", check=False)
+
+    def remove(self):
+        shutil.rmtree(self.data, ignore_errors=True)
 
     def postmaster(self):
         try:

@@ -17,6 +17,7 @@ import time
 
 import checker
 from emitter import Emitter, Journal
+from failover import Failover, Pair
 from nemesis import Nemesis
 from server import TOOLS, Receiver, Server, send_signal, wait_for
 
@@ -37,11 +38,12 @@ EMITTERS = 5
 
 
 class Round:
-    def __init__(self, home, disk, seed):
-        self.seed, self.home, self.disk = seed, home, disk
+    def __init__(self, home, options, seed):
+        self.seed, self.home, self.options = seed, home, options
         subprocess.run(["sh", TOOLS / "make-certs", home / "certs"],
                        check=True)
-        self.server = Server(home, disk)
+        kind = Pair if options.failover else Server
+        self.server = kind(home, options.disk)
         self.receiver = Receiver(home)
         self.journal = Journal(home / "emitters.journal")
         self.endpoints = {}
@@ -74,17 +76,22 @@ class Round:
             "select inhrelid::regclass::text from pg_inherits where inhparent"
             " in ('webhook.event'::regclass, 'webhook.attempt'::regclass)")]
 
-    def torture(self, seconds, only):
+    def nemesis(self):
+        if self.options.failover:
+            return Failover(self.server, self.journal, self.seed)
+        return Nemesis(self.server, self.receiver, self.journal, self.seed,
+                       self.options.only)
+
+    def torture(self):
         # Few for those that fail: one request at a time is all they get.
         organizations = [row[0] for row in ENDPOINTS] + ["calm"] * 5
         emitters = [Emitter(self.server, self.journal, organizations,
                             f"{self.seed}-{number}")
                     for number in range(EMITTERS)]
-        nemesis = Nemesis(self.server, self.receiver, self.journal,
-                          self.seed, only)
+        nemesis = self.nemesis()
         for thread in [*emitters, nemesis]:
             thread.start()
-        nemesis.join(seconds)
+        nemesis.join(self.options.seconds)
         for thread in [nemesis, *emitters]:
             thread.is_over.set()
         for thread in [nemesis, *emitters]:
@@ -144,8 +151,8 @@ class Round:
     def end(self):
         self.receiver.kill()
         self.server.stop("immediate")
-        if self.disk:
-            shutil.rmtree(self.server.data, ignore_errors=True)
+        if self.options.disk:
+            self.server.remove()
 
 
 def tell(history, seconds):
@@ -166,11 +173,11 @@ def run_round(options, seed, number):
     home.mkdir()
     print(f"seed {seed}", flush=True)
     began = time.monotonic()
-    this = Round(home, options.disk, seed)
+    this = Round(home, options, seed)
     complaints = {}
     try:
         this.prepare()
-        this.torture(options.seconds, options.only)
+        this.torture()
         this.heal()
         try:
             this.wait_until_settled()
@@ -197,6 +204,8 @@ def main():
     option("--seconds", type=float, default=45, help="of chaos in a round")
     option("--only", type=lambda text: text.split(","),
            help="these faults, joined by commas")
+    option("--failover", action="store_true",
+           help="kill primaries and promote their standbys, nothing else")
     option("--directory", required=True)
     option("--disk", help="a small file system for the data")
     options = parser.parse_args()
