@@ -15,9 +15,11 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
+#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 
 #include "catalogue.h"
 #include "clock.h"
@@ -27,6 +29,7 @@
 
 static Oid	session_user_id;
 static int64 meets_locks_until; /* 0: it never did */
+static volatile bool is_committing; /* read by the handler of SIGINT */
 
 static void
 pin_settings(void)
@@ -101,11 +104,23 @@ request_shutdown(SIGNAL_ARGS)
 	errno = saved;
 }
 
+/*
+ * SIGINT: a lock timeout, or somebody who cancels.  The latter would end the
+ * wait for a standby, and what was taken would be sent unreplicated.
+ */
+static void
+cancel_statement(SIGNAL_ARGS)
+{
+	if (!is_committing || get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(postgres_signal_arg);
+}
+
 void
 wh_session_connect(Oid database)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, request_shutdown);
+	pqsignal(SIGINT, cancel_statement);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	session_user_id = GetUserId();
@@ -147,7 +162,10 @@ wh_session_commit(bool is_durable)
 		(void) set_config_option("synchronous_commit", "on", PGC_SUSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
+	is_committing = true;
+	CHECK_FOR_INTERRUPTS();		/* who cancelled before must not do so within */
 	CommitTransactionCommand();
+	is_committing = false;
 	finish();
 }
 
@@ -172,6 +190,7 @@ wh_session_is_read_only(void)
 void
 wh_session_abort(void)
 {
+	is_committing = false;
 	AbortCurrentTransaction();
 	finish();
 }

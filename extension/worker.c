@@ -245,10 +245,11 @@ turn(void)
 	is_fine = wh_trouble_run(look_and_take, worker.turn_context);
 
 	/*
-	 * It may have cut short the wait for a standby: then what was taken is
-	 * given back, before its first byte leaves.
+	 * Both may have cut short the wait for a standby: then what was taken is
+	 * given back, before its first byte leaves.  The second is how that wait
+	 * says that the postmaster is gone.
 	 */
-	if (ShutdownRequestPending)
+	if (ShutdownRequestPending || ProcDiePending)
 		return;
 	wh_results_collect();
 	is_fine &= wh_trouble_run(record_when_worth_while, worker.turn_context);

@@ -103,4 +103,28 @@ $standby->poll_query_until('postgres', 'select count(*) = 0 from webhook.queue')
 is($standby->safe_psql('postgres', "select min(attempt) || ' ' || max(attempt) from webhook.attempt
 		where event_id = '$held' and url like '%main'"), '1 1', 'afterwards it is sent, at the first attempt');
 
+# a_wait_for_a_standby_ends_otherwise: cancelled, or with the server.  On a
+# connection that stands a request would be out at once.
+$cascaded->start;
+$standby->append_conf('postgresql.conf', "synchronous_standby_names = '*'");
+$standby->reload;
+$standby->poll_query_until('postgres', "select count(*) = 1 from pg_stat_replication where sync_state = 'sync'");
+my $last = $standby->safe_psql('postgres', "select webhook.emit('review.completed', 'org_1', '{}')");
+Webhook::wait_until('an event over a synchronous standby', 30, sub { arrivals($last, qr/main/) });
+$standby->poll_query_until('postgres', 'select count(*) = 0 from webhook.queue');
+my $receiver = $cascaded->safe_psql('postgres', 'select pid from pg_stat_wal_receiver');
+kill STOP => $receiver;
+my $lost = $standby->safe_psql('postgres', "set synchronous_commit = local;
+	select webhook.emit('review.completed', 'org_1', '{}')");
+my $waits = "select pid from pg_stat_activity where backend_type = 'webhook worker' and wait_event = 'SyncRep'";
+$standby->poll_query_until('postgres', "select exists ($waits)");
+my $worker = $standby->safe_psql('postgres', $waits);
+$standby->safe_psql('postgres', "select pg_cancel_backend($worker)") for 1 .. 20;
+is($standby->safe_psql('postgres', $waits), $worker, 'the wait for a standby cannot be cancelled');
+is(arrivals($lost), 0, 'and nothing is sent');
+$standby->kill9;
+Webhook::wait_until('the worker to end', 30, sub { !kill 0 => $worker });
+kill CONT => $receiver;
+is(arrivals($lost), 0, 'nothing is sent when the postmaster is killed');
+
 done_testing();
