@@ -1,5 +1,6 @@
 # Locks of others, on tables and on rows, and maintenance of our tables: what
-# does not need them goes on, and nothing is lost or sent twice.
+# does not need them goes on, and nothing is lost or sent twice.  LOCK_SECONDS
+# says how long each table is locked.
 
 use strict;
 use warnings;
@@ -12,6 +13,7 @@ my $t = Webhook->new('admin_locks');
 my $node = $t->node;
 my $main = $t->endpoint('/ok/main');
 my @events;
+my $locked_for = $ENV{LOCK_SECONDS} // 0;
 
 sub arrived
 {
@@ -39,8 +41,30 @@ sub worker_failed_for_lock
 		from webhook.status");
 }
 
+# While a table is locked, emitters wait for nobody.
+sub hold_the_lock
+{
+	my ($table) = @_;
+	my $end = time + $locked_for;
+	my ($slowest, $next) = (0, 0);
+	my $emitter = $t->session;
+
+	$emitter->query_safe("set statement_timeout = '5s'");
+	Webhook::wait_until("$table to be locked for long", $locked_for + 30, sub {
+		my $start = time;
+
+		return 0 if $start < $next;
+		push @events, $emitter->query_safe("select webhook.emit('review.completed', 'org_1', '{}')");
+		$slowest = time - $start if time - $start > $slowest;
+		$next = $start + 0.2;
+		return time >= $end;
+	});
+	$emitter->quit;
+	cmp_ok($slowest, '<', 2, "$table locked: emit does not wait");
+}
+
 # each_of_our_tables_is_locked for a while
-my $session = $t->session;
+my $session;
 for my $table (qw(endpoint endpoint_secret queue cursor identity attempt))
 {
 	emit_and_wait($table);
@@ -49,6 +73,7 @@ for my $table (qw(endpoint endpoint_secret queue cursor identity attempt))
 	my $slow = $t->emit(event => 'team.member_added');
 	push @events, $slow;
 	$t->wait_for_journal(1, qr/delay.*$table/);
+	$session = $t->session;
 	$session->query_safe("begin; lock table webhook.$table in access exclusive mode");
 	if ($table ne 'identity' && $table ne 'endpoint_secret')
 	{
@@ -60,24 +85,33 @@ for my $table (qw(endpoint endpoint_secret queue cursor identity attempt))
 		$t->wait_for_sql("select count(*) = 1 from webhook.attempt where event_id = '$slow'");
 		pass('what has been answered is recorded while endpoints are locked');
 	}
+	hold_the_lock($table);
 	my ($pid) = $t->worker_pids;
 	my $start = time;
 	kill TERM => $pid;
 	Webhook::wait_until('the worker to end', 10, sub { !kill 0 => $pid });
 	cmp_ok(time - $start, '<', 1, "$table locked: a stop is immediate");
 	$session->query_safe('rollback');
+	$session->quit;
 	$t->wait_until_done;
 }
 my $log = slurp_file($node->logfile);
-cmp_ok(scalar(() = $log =~ /could not do its work/g), '<=', 12,
+cmp_ok(scalar(() = $log =~ /could not do its work/g), '<=', 12 + $locked_for / 10,
 	'each worker complains once a minute');
 
 # the_outbox_is_locked: emit waits for it, and only emit does.
+$session = $t->session;
 $session->query_safe('begin; lock table webhook.event in access exclusive mode');
+my $outbox_locked = time;
 like($t->sql_error("set lock_timeout = '200ms';
 	select webhook.emit('review.completed', 'org_1', '{}')"), qr/^55P03/, 'emit waits for the outbox');
 is($t->sql('select waiting_events is null from webhook.status'), 't',
 	'webhook.status does not');
+Webhook::wait_until('the outbox to be locked for long', $locked_for + 30, sub {
+	$t->sql("select state from webhook.status where waiting_events is not null") eq ''
+		or die 'webhook.status waited';
+	return time >= $outbox_locked + $locked_for;
+});
 $session->query_safe('rollback');
 emit_and_wait('after a lock of the outbox');
 
@@ -136,7 +170,8 @@ is( $t->sql("select count(*) from webhook.event e where not is_test and not exis
 		select from webhook.delivery d where d.event_id = e.id and d.endpoint_id = $main
 			and d.status = 'succeeded') and event_type = 'review.completed'"),
 	0, 'nothing is lost');
-is(scalar(grep { !arrived($_) } @events), 0, 'of all');
+my %times = $t->receiver->arrivals;
+is(scalar(grep { !$times{$_} } @events), 0, 'of all');
 
 # truncated_and_deleted_in_flight: attempts end, nothing comes back
 $t->sql('delete from webhook.endpoint');
