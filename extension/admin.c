@@ -220,8 +220,8 @@ put_worker(ReturnSetInfo *result, const WorkerSlot *slot, int index)
 		[WORKER_NONE] = "none", [WORKER_STARTING] = "starting",
 		[WORKER_RUNNING] = "running", [WORKER_DRAINING] = "draining",
 		[WORKER_OFF] = "off", [WORKER_COPY] = "copy",
-		[WORKER_VERSION] = "version", [WORKER_READ_ONLY] = "read-only",
-		[WORKER_FAILING] = "failing",
+		[WORKER_CURSOR] = "cursor", [WORKER_VERSION] = "version",
+		[WORKER_READ_ONLY] = "read-only", [WORKER_FAILING] = "failing",
 	};
 	Datum		values[8];
 	bool		nulls[8] = {false};

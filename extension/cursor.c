@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "utils/builtins.h"
@@ -36,6 +37,20 @@ static Statement check_identity = {
 	"select coalesce(bool_and(origin = $1 and instance = $2), false)"
 	" from webhook.identity",
 	SPI_OK_SELECT, 2, {INT4OID, TEXTOID}
+};
+
+static Statement note_taken = {
+	"update webhook.identity set taken_shards = taken_shards | $2"
+	" where origin = $1 and taken_shards | $2 <> taken_shards",
+	SPI_OK_UPDATE, 2, {INT4OID, INT8OID}
+};
+
+static Statement check_cursors = {
+	"select coalesce(bit_or(taken_shards), 0)"
+	" & ~(select coalesce(bit_or(c.shards), 0)"
+	"  from webhook.cursor c where c.origin = $1) = 0"
+	" from webhook.identity where origin = $1",
+	SPI_OK_SELECT, 1, {INT4OID}
 };
 
 static Statement lock_cursors = {
@@ -131,6 +146,16 @@ wh_queue_check_identity(void)
 	return DatumGetBool(wh_statement_column(0, 1, &is_null));
 }
 
+bool
+wh_queue_check_cursors(void)
+{
+	Datum		origin = Int32GetDatum(wh_outbox_origin());
+	bool		is_null;
+
+	wh_statement_run(&check_cursors, &origin, NULL, true);
+	return DatumGetBool(wh_statement_column(0, 1, &is_null));
+}
+
 /*
  * Read from the text form of a pg_snapshot, xmin:xmax:xip,xip,..., which is
  * documented: this happens at each look, and a statement would double its cost.
@@ -208,6 +233,25 @@ wh_queue_load_cursors(int64 shards, Cursor **cursors)
 	return (int) count;
 }
 
+/* From now on a missing cursor of these shards is one that was lost. */
+static void
+note_shards(int64 shards)
+{
+	static int64 noted;
+	static TransactionId noted_by;	/* invalid when it is known to be kept */
+	Datum		values[2] = {Int32GetDatum(wh_outbox_origin()),
+	Int64GetDatum(shards)};
+
+	if (TransactionIdIsValid(noted_by) && !TransactionIdDidCommit(noted_by))
+		noted = 0;
+	noted_by = InvalidTransactionId;
+	if ((shards & ~noted) == 0)
+		return;
+	wh_statement_run(&note_taken, values, NULL, false);
+	noted |= shards;
+	noted_by = GetTopTransactionId();
+}
+
 void
 wh_queue_save_cursor(const Cursor *cursor)
 {
@@ -227,6 +271,7 @@ wh_queue_save_cursor(const Cursor *cursor)
 	if (cursor->position_endpoint_id == PG_INT64_MAX)
 		nulls[6] = 'n';
 	wh_statement_run(&save_cursor, values, nulls, false);
+	note_shards(cursor->shards);
 }
 
 void

@@ -86,6 +86,9 @@ extern Oid	wh_queue_extension(char **version);
  */
 extern bool wh_queue_check_identity(void);
 
+/* Whether every shard for which events were taken has a cursor. */
+extern bool wh_queue_check_cursors(void);
+
 /* Cursors of these shards, split where they reach beyond; one or more. */
 extern int	wh_queue_load_cursors(int64 shards, Cursor **cursors);
 extern void wh_queue_save_cursor(const Cursor *cursor);

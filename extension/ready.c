@@ -38,6 +38,7 @@ tell(WorkerState state)
 	static const char *const reasons[] = {
 		[WORKER_OFF] = "webhook.enabled is off",
 		[WORKER_COPY] = "the database is a copy that was not adopted",
+		[WORKER_CURSOR] = "rows of webhook.cursor are missing",
 		[WORKER_VERSION] = "library and SQL objects differ",
 		[WORKER_READ_ONLY] = "default_transaction_read_only is on"
 	};
@@ -84,6 +85,8 @@ wh_ready_check(void)
 		state = WORKER_READ_ONLY;
 	else if (!wh_queue_check_identity())
 		state = WORKER_COPY;
+	else if (!own_shards && !wh_queue_check_cursors())
+		state = WORKER_CURSOR;
 	if (state == WORKER_RUNNING && !wh_enabled)
 		state = WORKER_OFF;
 	tell(state);

@@ -29,6 +29,7 @@ typedef enum WorkerState
 	WORKER_DRAINING,			/* finishes what is on the wire, then leaves */
 	WORKER_OFF,					/* webhook.enabled is off */
 	WORKER_COPY,				/* a copy that was not adopted */
+	WORKER_CURSOR,				/* rows of webhook.cursor were deleted */
 	WORKER_VERSION,				/* library and SQL objects differ */
 	WORKER_READ_ONLY,			/* default_transaction_read_only is on */
 	WORKER_FAILING				/* its last transaction failed */

@@ -24,6 +24,15 @@ declare
     more   bigint;
 begin
     lock table webhook.cursor in share row exclusive mode;
+    -- A cursor that was deleted: all that is visible counts as taken.
+    insert into webhook.cursor (origin, shards, low)
+    select l.origin, l.shards, case l.origin when webhook._origin() then pg_current_snapshot()
+                                    else '9223372036854775807:9223372036854775807:' end
+      from (select i.origin, bit_or(i.taken_shards)
+                   & ~(select coalesce(bit_or(c.shards), 0) from webhook.cursor c where c.origin = i.origin)
+              from webhook.identity i
+             group by i.origin) as l(origin, shards)
+     where l.shards <> 0;
     -- What was emitted elsewhere and never taken: once, under its own cursor.
     insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
     select e.id, t.id, clock_timestamp(), clock_timestamp(), webhook._origin()
@@ -47,12 +56,14 @@ begin
     update webhook.event set origin = webhook._origin(), xid = '3'
      where origin <> webhook._origin();
     delete from webhook.cursor where origin <> webhook._origin();
-    delete from webhook.identity;
-    insert into webhook.identity (origin, instance)
-    values (webhook._origin(), current_setting('webhook.instance'));
+    with gone as (delete from webhook.identity returning origin, taken_shards)
+    insert into webhook.identity (origin, instance, taken_shards)
+    select webhook._origin(), current_setting('webhook.instance'), coalesce(bit_or(g.taken_shards), 0)
+      from gone g
+     where g.origin = webhook._origin();
     perform webhook._announce();
     return queued + more;
 end
 $$;
 comment on function webhook.adopt() is
-    'Make this copy of a database deliver: after a restore, a clone or an upgrade workers stay silent until then. Returns how many pending deliveries it took over';
+    'Make this copy of a database deliver: after a restore, a clone or an upgrade workers stay silent until then, and where rows of webhook.cursor were deleted. Returns how many pending deliveries it took over';

@@ -231,15 +231,17 @@ comment on column webhook.cursor.position_id is 'Within the window: last event t
 comment on column webhook.cursor.position_endpoint_id is 'Of that event, the last endpoint taken; NULL: all of them';
 
 create table webhook.identity (
-    origin     int         not null,
-    instance   text        not null,
-    created_at timestamptz not null default clock_timestamp(),
+    origin       int         not null,
+    instance     text        not null,
+    created_at   timestamptz not null default clock_timestamp(),
+    taken_shards bigint      not null default 0,
     primary key (origin, instance)
 );
 comment on table webhook.identity is 'Which database may deliver: written by the first worker; a copy finds a row that is not its own and stays silent until webhook.adopt()';
 comment on column webhook.identity.origin is 'Made from the system identifier and the database oid';
 comment on column webhook.identity.instance is 'The setting webhook.instance';
 comment on column webhook.identity.created_at is 'When this database began to deliver, or was adopted';
+comment on column webhook.identity.taken_shards is 'Bit mask of the endpoint shards for which events were taken: without a row in webhook.cursor they are not taken again';
 
 create table webhook.idempotency_key (
     organization_id text        not null,

@@ -88,6 +88,8 @@ begin atomic
            case w.state
                when 'off' then 'webhook.enabled is off'
                when 'copy' then 'this database is a copy; run select webhook.adopt() to let it deliver'
+               when 'cursor' then 'rows of webhook.cursor are missing, and what was taken is not known; '
+                   'run select webhook.adopt() to go on with what is emitted from then on'
                when 'read-only' then 'transactions are read-only here; see default_transaction_read_only'
                when 'version' then 'library and SQL objects differ; run alter extension webhook update, or restart the server'
                when 'failing' then coalesce(b.by, w.last_error)
@@ -112,7 +114,7 @@ comment on view webhook.status is 'One row per worker of this database: what it 
 comment on column webhook.status.database is 'Database whose events it delivers';
 comment on column webhook.status.shard is 'Which share of the endpoints: worker / workers';
 comment on column webhook.status.pid is 'Process, as in pg_stat_activity; NULL when it is not running';
-comment on column webhook.status.state is 'running, starting, draining, off, copy, version, read-only, failing or none';
+comment on column webhook.status.state is 'running, starting, draining, off, copy, cursor, version, read-only, failing or none';
 comment on column webhook.status.since is 'When the state changed';
 comment on column webhook.status.in_flight is 'Requests on the wire';
 comment on column webhook.status.waiting_events is 'Events emitted and not yet taken; NULL while somebody locks our tables';
