@@ -21,7 +21,7 @@ language sql volatile
 begin atomic
     select 'worker ' || coalesce(s.shard, ''), s.reason, 'See: select * from webhook.status'
       from webhook._status() s
-     where s.reason is not null
+     where s.reason is not null and s.state <> 'running'
     union all
     select 'max_worker_processes', format('it is %s, and workers want %s, beside those of the server itself',
                                           current_setting('max_worker_processes'), webhook._wanted_workers()),

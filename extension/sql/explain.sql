@@ -20,7 +20,7 @@ language sql stable set search_path to pg_catalog, pg_temp
 begin atomic
     -- The first line that applies.
     select r.verdict, r.explanation
-      from (select (select string_agg(distinct s.reason, '; ') from webhook._status() s) as trouble,
+      from (select (select string_agg(distinct s.reason, '; ') from webhook._status() s where s.state <> 'running') as trouble,
                    format('attempt %s', q.attempts + case when q.next_attempt_at is null then 0 else 1 end) as number,
                    '; the last one failed: ' || a.error as after) w
      cross join lateral (values

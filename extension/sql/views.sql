@@ -73,6 +73,26 @@ begin atomic
 end;
 comment on function webhook._who_locks() is 'Internal: which sessions hold locks on our tables that workers meet; NULL when none does';
 
+create function webhook._held_back(worker int, workers int) returns text
+language sql stable set search_path to pg_catalog, pg_temp
+begin atomic
+    with ours as (
+        select t.id, t.status from webhook.endpoint t where (t.id & 63) % workers = worker),
+    paused as (
+        select count(*) as number, min(o.id) as id
+          from ours o
+         where o.status = 'paused'
+           and exists (select from webhook.queue q where q.endpoint_id = o.id and q.next_attempt_at is not null))
+    select case
+               when p.number = 1 then format('deliveries wait for endpoint %s, which is paused', p.id)
+               when p.number > 1 then format('deliveries wait for %s endpoints that are paused', p.number)
+               when (select bool_and(o.status = 'disabled') from ours o) then 'every endpoint is disabled'
+           end
+      from paused p;
+end;
+comment on function webhook._held_back(int, int) is
+    'Internal: why one of several workers has nothing to send although nothing is wrong with it; NULL when there is just nothing';
+
 create function webhook._status(out database name, out shard text, out pid int, out state text, out since timestamptz,
     out in_flight int, out waiting_events bigint, out last_error text, out reason text)
 returns setof record
@@ -86,6 +106,8 @@ begin atomic
     select current_database(), w.index + 1 || '/' || w.total, nullif(w.pid, 0), w.state, w.since, w.in_flight,
            l.events, nullif(w.last_error, ''),
            case w.state
+               when 'running' then case when w.in_flight = 0 and b.by is null
+                   then webhook._held_back(w.index, w.total) end
                when 'off' then 'webhook.enabled is off'
                when 'copy' then 'this database is a copy; run select webhook.adopt() to let it deliver'
                when 'cursor' then 'rows of webhook.cursor are missing, and what was taken is not known; '

@@ -221,6 +221,21 @@ $t->wait_until_done;
 %times = $t->receiver->arrivals(qr/main/);
 is(scalar(grep { $times{$_} } @cancelled), 2, 'redeliver brings back what was cancelled');
 
+# webhook.status says what holds deliveries back, which is nothing wrong
+$t->wait_for_sql('select reason is null from webhook.status');
+$t->sql("update webhook.endpoint set status = 'paused' where id = $endpoint");
+$t->emit;
+$t->wait_for_sql("select reason = 'deliveries wait for endpoint $endpoint, which is paused' from webhook.status");
+my $second = $t->endpoint('/ok/second');
+$t->sql("update webhook.endpoint set status = 'paused' where id = $second");
+$t->emit;
+$t->wait_for_sql("select reason = 'deliveries wait for 2 endpoints that are paused' from webhook.status");
+$t->sql("update webhook.endpoint set status = 'disabled'");
+$t->wait_for_sql("select reason = 'every endpoint is disabled' from webhook.status");
+is($t->sql('select count(*) from webhook.check()'), 0, 'a reason that is meant is not a problem');
+$t->sql("update webhook.endpoint set status = 'enabled'");
+is($t->sql('select reason from webhook.status'), '', 'enabled: no reason');
+
 # without_the_library_test_works
 $t->configure("shared_preload_libraries = ''");
 $t->node->restart;
