@@ -189,7 +189,8 @@ take_news(TakePlan *plan, Cursor *cursor)
 	limit = piece_limit(plan);
 	if (limit == 0)
 		return false;
-	if (cursor->position_xid != 0)
+	if (cursor->position_xid != 0 &&
+		cursor->position_endpoint_id < PG_INT64_MAX)
 		limit++;				/* the event at the position is read again */
 	count = wh_queue_read_new(cursor, limit, PIECE_ROWS, &rows);
 	events = wh_plan_new_rows(plan, rows, count);
