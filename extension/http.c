@@ -4,10 +4,9 @@
  *
  * libcurl tells us the sockets it waits for; they live in an epoll set whose
  * descriptor the caller waits on beside its latch.  All signals are blocked
- * around libcurl, because its resolver threads inherit the mask.  Callbacks
+ * while libcurl runs, because its resolver threads inherit the mask.  Callbacks
  * write into memory that stands ready and return codes.
  */
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "sockets.h"
 #include "transfer.h"
 
 #define EVENTS_PER_RUN 256
@@ -46,26 +46,16 @@ watch_socket(CURL *easy, curl_socket_t socket, int what, void *arg,
 			 void *known)
 {
 	HttpClient *client = arg;
-	struct epoll_event event = {0};
 	char	   *transfer;
 
-	if (what == CURL_POLL_REMOVE)
+	if (what != CURL_POLL_REMOVE)
 	{
-		epoll_ctl(client->epoll, EPOLL_CTL_DEL, socket, NULL);
-		return 0;
+		curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+		if (transfer)			/* not a handle of libcurl's own */
+			((Transfer *) transfer)->socket = socket;
 	}
-	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
-	if (transfer)				/* not a handle of libcurl's own */
-		((Transfer *) transfer)->socket = socket;
-	event.data.u64 = (uint64_t) client->number << 32 | (uint32_t) socket;
-	if (what & CURL_POLL_IN)
-		event.events |= EPOLLIN;
-	if (what & CURL_POLL_OUT)
-		event.events |= EPOLLOUT;
-	if (epoll_ctl(client->epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket,
-				  &event) != 0 && errno == EEXIST)
-		epoll_ctl(client->epoll, EPOLL_CTL_MOD, socket, &event);
-	curl_multi_assign(client->multi, socket, client);
+	wh_socket_watch(client->epoll, socket, what,
+					(uint64_t) client->number << 32 | (uint32_t) socket);
 	return 0;
 }
 
@@ -208,22 +198,16 @@ put_away(HttpClient *client, Transfer *transfer)
 bool
 wh_http_start(HttpClient *client, const HttpRequest *request)
 {
-	Transfer   *transfer;
-	sigset_t	saved;
-	bool		is_started = false;
+	Transfer   *transfer = get_transfer(client);
 
-	block_signals(&saved);
-	transfer = get_transfer(client);
-	if (transfer)
-	{
-		client->busy_count++;
-		is_started = wh_transfer_prepare(transfer, request) &&
-			curl_multi_add_handle(client->multi, transfer->easy) == CURLM_OK;
-		if (!is_started)
-			put_away(client, transfer);
-	}
-	restore_signals(&saved);
-	return is_started;
+	if (transfer == NULL)
+		return false;
+	client->busy_count++;
+	if (wh_transfer_prepare(transfer, request) &&
+		curl_multi_add_handle(client->multi, transfer->easy) == CURLM_OK)
+		return true;
+	put_away(client, transfer);
+	return false;
 }
 
 long
@@ -298,12 +282,13 @@ continue_lookups(HttpClient *client)
 static void
 act_on_event(HttpClient *client, const struct epoll_event *event)
 {
+	curl_socket_t socket = (curl_socket_t) event->data.u64;
 	int			what = 0;
 	int			running;
 
 	while (client && event->data.u64 >> 32 != (uint32_t) client->number)
 		client = client->older;
-	if (client == NULL)
+	if (client == NULL || !wh_socket_is_wanted(client->epoll, socket))
 		return;
 	if (event->events & (EPOLLIN | EPOLLHUP))
 		what |= CURL_CSELECT_IN;
@@ -311,8 +296,7 @@ act_on_event(HttpClient *client, const struct epoll_event *event)
 		what |= CURL_CSELECT_OUT;
 	if (event->events & EPOLLERR)
 		what |= CURL_CSELECT_ERR;
-	curl_multi_socket_action(client->multi, (curl_socket_t) event->data.u64,
-							 what, &running);
+	curl_multi_socket_action(client->multi, socket, what, &running);
 }
 
 /* What a client does at the end of a run, whatever has happened. */

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "clock.h"
+#include "sockets.h"
 #include "transfer.h"
 
 /*
@@ -37,8 +38,7 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 		return CURL_SOCKET_BAD;
 	}
 	transfer->is_dialled = true;
-	return socket(address->family, address->socktype | SOCK_CLOEXEC,
-				  address->protocol);
+	return wh_socket_open(address);
 }
 
 /*
@@ -158,6 +158,7 @@ set_fixed_options(Transfer *transfer)
 	}
 	return curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, wh_socket_close) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, begin_request) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, begin_lookup) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch_progress) == CURLE_OK &&

@@ -17,6 +17,12 @@ $t->wait_for_journal(1);
 $t->wait_until_done;
 my ($pid) = $t->wait_for_workers;
 
+# A receiver that has gone leaves a connection that is closed and for nobody.
+my $gone = Webhook::start_receiver();
+is($t->attempt_at($gone->url('/ok'))->{response_status}, 200,
+	'a receiver that will be gone has a connection');
+$gone->stop;
+
 # How often the worker has gone to sleep by itself.
 sub sleeps
 {
@@ -61,7 +67,8 @@ my $took = time - $start;
 
 is(last_query(), $query, 'an idle worker runs no query');
 cmp_ok($took, '>', 6, 'and wakes up every few seconds only');
-cmp_ok(ticks() - $ticks, '<=', 1, 'using no CPU time');
+cmp_ok(ticks() - $ticks, '<=', 1,
+	'using no CPU time, beside a connection that was closed');
 
 # an_event_after_that_arrives_at_once
 $start = time;
