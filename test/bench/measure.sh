@@ -94,9 +94,14 @@ run_homemade() {
     tell "checkpoint"
     forget_requests
     lsn=$(ask "select pg_current_wal_flush_lsn()")
-    tell "select count(emit('review.completed', 'org_0',
-                 format('{\"t\":%s,\"x\":\"%s\"}', i, repeat('x', 260))))
-            from generate_series(1, $EVENTS) i"
+    # Tuned: where a vacuum has found the table empty, its plans are for an empty
+    # table, and 100 times slower.
+    tell "begin;
+          select emit_many('review.completed', 'org_0', array(
+                 select format('{\"t\":%s,\"x\":\"%s\"}', i, repeat('x', 260))
+                   from generate_series(1, $EVENTS) i));
+          analyze graphile_worker._private_jobs;
+          commit"
     started=$(date +%s.%N)
     note_ticks start
     node_ticks=$(process_ticks "$HOMEMADE")

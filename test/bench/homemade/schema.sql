@@ -19,18 +19,24 @@ create table delivery_log (
 );
 create index on delivery_log (event_id);
 
-create function emit(event_type text, organization_id text, data text) returns bigint
+-- In bulk: one by one, graphile_worker.add_job takes half a millisecond.
+create function emit_many(event_type text, organization_id text, data text[]) returns void
 language plpgsql as $$
 declare
-    body text := format('{"event":"%s","timestamp":"%s","organization":{"id":"%s","name":"Benchmark"},"data":%s}',
-                        event_type, to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-                        organization_id, data);
-    event_id bigint;
+    ids bigint[];
 begin
-    insert into outbox (event_type, organization_id, payload)
-    values (event_type, organization_id, body)
-    returning id into event_id;
-    perform graphile_worker.add_job('deliver', json_build_object('id', event_id), max_attempts => 4);
-    return event_id;
+    with event as (
+        insert into outbox (event_type, organization_id, payload)
+        select event_type, organization_id,
+            format('{"event":"%s","timestamp":"%s","organization":{"id":"%s","name":"Benchmark"},"data":%s}',
+                   event_type, to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                   organization_id, d)
+        from unnest(data) d
+        returning id
+    )
+    select array_agg(id) into ids from event;
+    perform graphile_worker.add_jobs(array_agg(
+        ('deliver', json_build_object('id', id), null, null, 4, null, null, null)::graphile_worker.job_spec))
+    from unnest(ids) id;
 end
 $$;

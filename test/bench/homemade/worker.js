@@ -1,7 +1,6 @@
 // The worker people build themselves: jobs from graphile-worker, requests by
 // undici, one row of log for each.  Tuned: jobs are fetched ahead and completed
-// in batches, the outbox is read and the log written in batches, connections stay
-// open.
+// in batches, the log is written in batches, connections stay open.
 //
 // Environment: URL, CA (a file) and what names the database (PGHOST, ...).
 // Says "ready" when it takes jobs.
@@ -60,15 +59,14 @@ function batched(pause, runTogether) {
   };
 }
 
-const read = batched(1, async (ids) => {
+async function read(id) {
   const { rows } = await database.query({
     name: 'read',
-    text: 'select id, event_type, payload from outbox where id = any($1::bigint[])',
-    values: [ids],
+    text: 'select event_type, payload from outbox where id = $1',
+    values: [id],
   });
-  const byId = new Map(rows.map((row) => [row.id, row]));
-  return ids.map((id) => byId.get(String(id)));
-});
+  return rows[0];
+}
 
 const log = batched(5, async (entries) => {
   await database.query({
