@@ -30,7 +30,6 @@ typedef enum AnswerFault
 
 typedef struct Answer
 {
-	char		head[WH_ANSWER_HEAD_SIZE + sizeof(WH_ANSWER_CUT)];
 	size_t		head_length;
 	size_t		head_received;	/* bytes, interim answers and trailers too */
 	bool		is_head_cut;
@@ -39,6 +38,9 @@ typedef struct Answer
 	size_t		body_length;
 	bool		is_body_cut;
 	AnswerFault fault;
+
+	/* Last: its end is seldom touched, and takes no memory until it is. */
+	char		head[WH_ANSWER_HEAD_SIZE + sizeof(WH_ANSWER_CUT)];
 } Answer;
 
 /* Forget what has been received. */

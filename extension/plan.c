@@ -17,6 +17,7 @@
 #define MAX_WISHES 500
 #define SUSPICIOUS 2			/* interruptions in a row */
 #define SERVED_ENDPOINTS 64
+#define CONTEXT_SIZE 2048		/* of a delivery: most need no more */
 
 static Endpoint *served[SERVED_ENDPOINTS];	/* a ring */
 static int	served_next;
@@ -58,7 +59,8 @@ plan_delivery(TakePlan *plan, Endpoint *endpoint, const char *event_type,
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
 												  "webhook delivery",
-												  ALLOCSET_DEFAULT_SIZES);
+												  0, CONTEXT_SIZE,
+												  ALLOCSET_DEFAULT_INITSIZE);
 	Delivery   *delivery = MemoryContextAllocZero(context, sizeof(Delivery));
 
 	delivery->context = context;
