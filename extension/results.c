@@ -17,6 +17,14 @@
 static Delivery *finished;
 static int	finished_count;
 static int64 finished_since;	/* of the oldest; see clock.h */
+static bool is_awaited;			/* somebody needs the place of one */
+
+static bool
+needs_place(const Delivery *delivery)
+{
+	return delivery->endpoint->next_due <= delivery->ended_at ||
+		wh_roster_places(delivery->endpoint) == 0;
+}
 
 void
 wh_results_collect(void)
@@ -31,6 +39,7 @@ wh_results_collect(void)
 		delivery->next = finished;
 		finished = delivery;
 		finished_count++;
+		is_awaited |= wh_take_is_waiting() || needs_place(delivery);
 	}
 }
 
@@ -44,6 +53,12 @@ int64
 wh_results_since(void)
 {
 	return finished_since;
+}
+
+bool
+wh_results_are_awaited(void)
+{
+	return is_awaited;
 }
 
 /* Let go of a delivery and free its place, as its result makes it. */
@@ -75,5 +90,6 @@ wh_results_record(void)
 		release(deliveries[i]);
 	finished = NULL;
 	finished_count = 0;
+	is_awaited = false;
 	wh_health_judge();
 }

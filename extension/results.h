@@ -16,6 +16,9 @@ extern void wh_results_collect(void);
 extern int	wh_results_count(void);
 extern int64 wh_results_since(void);
 
+/* Whether something that could start waits for the place of one of them. */
+extern bool wh_results_are_awaited(void);
+
 /*
  * Record them all in one transaction and let go of them.  After an error they
  * are still in hand.

@@ -24,6 +24,7 @@
 
 #include "clock.h"
 #include "compat.h"
+#include "pace.h"
 #include "ready.h"
 #include "record.h"
 #include "results.h"
@@ -34,7 +35,6 @@
 #include "take.h"
 #include "trouble.h"
 
-#define BATCH_US 1000			/* how long work may wait for company */
 #define WAITING_MS 20			/* between looks past full endpoints */
 #define SAFETY_MS 5000			/* look for commits that woke nobody */
 #define TURN_SIZE (256 * 1024)	/* memory of a turn that is kept */
@@ -50,8 +50,7 @@ typedef struct Worker
 	int			total;			/* workers that share the endpoints */
 	MemoryContext turn_context;
 	WaitEventSet *waits;
-	int64		taken_at;		/* this one and the next: see clock.h */
-	int64		safety_at;
+	int64		safety_at;		/* this one and the next: see clock.h */
 	int64		save_at;		/* an unsaved cursor; 0: there is none */
 	int64		maintenance_at;
 	int64		drain_at;		/* what hangs is given back; 0: not asked */
@@ -118,14 +117,6 @@ may_take(void)
 		pg_atomic_read_u32(&wh_slot_mine()->should_drain) == 0;
 }
 
-/* Share a flush: wait until half of what is out has come back, or 1 ms. */
-static bool
-is_worth_while(int count, int64 since)
-{
-	return count >= wh_send_in_flight() ||
-		wh_clock_now() - since >= BATCH_US;
-}
-
 static bool
 has_news(void)
 {
@@ -140,20 +131,23 @@ has_work(void)
 		wh_roster_earliest_due() <= GetCurrentTimestamp();
 }
 
-/*
- * Take what can start, and send it.  A backlog is taken as places get free;
- * commits that come one by one, a millisecond's worth at a time.
- */
+/* How many more may be on the wire or in hand. */
+static int
+free_places(void)
+{
+	return Max(wh_max_in_flight - wh_send_in_flight() - wh_results_count(), 0);
+}
+
+/* Take what can start, and send it. */
 static void
 take_and_send(void)
 {
-	int			places = wh_max_in_flight - wh_send_in_flight() -
-	wh_results_count();
-	bool		is_backlog = wh_take_has_more() && wh_take_freed() > 0;
+	int			places = free_places();
 	bool		had_news = has_news();
+	Delivery   *list;
 
-	if (!may_take() || places <= 0 || !has_work() ||
-		!is_worth_while(is_backlog ? wh_take_freed() : -1, worker.taken_at))
+	if (!may_take() || places == 0 || !has_work() ||
+		wh_pace_time_to_take() > 0)
 		return;
 
 	/*
@@ -162,8 +156,10 @@ take_and_send(void)
 	 */
 	pg_atomic_exchange_u32(&wh_slot_mine()->news, 0);
 	worker.has_news = false;
-	wh_send(wh_take(places, had_news));
-	worker.taken_at = wh_clock_now();
+	list = wh_take(places, had_news);
+	wh_send(list);
+	if (wh_pace_note_take(list != NULL))
+		pg_atomic_write_u32(&wh_slot_mine()->news, 1);	/* wakes nobody */
 }
 
 /*
@@ -225,8 +221,7 @@ look_and_take(void)
 static void
 record_when_worth_while(void)
 {
-	if (wh_results_count() > 0 &&
-		is_worth_while(wh_results_count(), wh_results_since()))
+	if (wh_results_count() > 0 && wh_pace_time_to_record() == 0)
 		wh_results_record();
 }
 
@@ -279,15 +274,15 @@ time_to_sleep(void)
 	else
 	{
 		if (wh_results_count() > 0)
-			work = 1;
+			work = Min(work, wh_pace_time_to_record());
 		if (worker.save_at)
 			work = Min(work, wh_clock_until(worker.save_at));
 		if (may_take())
 		{
-			bool		has_places = wh_send_in_flight() < wh_max_in_flight;
+			bool		has_places = free_places() > 0;
 
 			if (has_places && (has_news() || wh_take_has_more()))
-				work = 1;
+				work = Min(work, wh_pace_time_to_take());
 			else if (wh_take_is_waiting())
 				work = Min(work, WAITING_MS);
 			if (has_places && wh_roster_earliest_due() < DT_NOEND)
