@@ -19,7 +19,6 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timeout.h"
 
 #include "catalogue.h"
 #include "clock.h"
@@ -111,7 +110,7 @@ request_shutdown(SIGNAL_ARGS)
 static void
 cancel_statement(SIGNAL_ARGS)
 {
-	if (!is_committing || get_timeout_indicator(LOCK_TIMEOUT, false))
+	if (!is_committing)			/* which waits for no lock */
 		StatementCancelHandler(postgres_signal_arg);
 }
 

@@ -131,6 +131,12 @@ begin atomic
       join pg_class c on c.oid = g.tgrelid and c.relnamespace = 'webhook'::regnamespace
      where not g.tgisinternal and g.tgenabled not in ('O', 'A')
     union all
+    select format('trigger %s on %s', g.tgname, g.tgrelid::regclass), 'it is deferred, and workers cannot fire it',
+           'Make it initially immediate, or drop it.'
+      from pg_trigger g
+      join pg_class c on c.oid = g.tgrelid and c.relnamespace = 'webhook'::regnamespace
+     where g.tginitdeferred
+    union all
     select format('watch %s on %s', w.trigger, w.source), 'its trigger is disabled, and changes emit nothing',
            format('Run: alter table %s enable trigger %I', w.source, w.trigger)
       from webhook.watches w

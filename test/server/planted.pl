@@ -1,0 +1,68 @@
+# What an owner of our tables plants in them may stop a worker: it says so,
+# ends when it is told to, and goes on when the plant is gone.
+
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(time);
+use Webhook;
+
+my $t = Webhook->new('planted');
+$t->endpoint('/ok');
+$t->sql(q{
+	create table public.locked ();
+	grant all on public.locked to webhook;
+	create function public.refuse() returns trigger language plpgsql as
+		$$ begin raise exception 'planted'; end $$;
+	create function public.wait() returns trigger language plpgsql as
+		$$ begin lock table public.locked; return null; end $$;
+});
+
+sub trigger
+{
+	my ($event, $function, $when) = @_;
+
+	return "create constraint trigger plant after $event on webhook.queue
+		deferrable initially $when for each row execute function public.$function()";
+}
+my $drop = 'drop trigger plant on webhook.queue';
+
+for my $plant (
+	[ 'a trigger that refuses what is taken', trigger('insert', 'refuse', 'immediate'), $drop, 'planted' ],
+	[ 'a trigger that waits for a lock', trigger('insert', 'wait', 'immediate'), $drop, 'lock timeout' ],
+	[ 'a deferred trigger', trigger('insert', 'refuse', 'deferred'), $drop, 'cannot fire deferred trigger' ],
+	[ 'a trigger that refuses what is recorded',
+		'create trigger plant before insert on webhook.attempt for each row execute function public.refuse()',
+		'drop trigger plant on webhook.attempt', 'planted' ])
+{
+	my ($name, $make, $unmake, $error) = @$plant;
+	my $session = $t->session;
+	my $logged = $t->sql('select count(*) from webhook.attempt');
+
+	$session->query_safe('begin; lock table public.locked');
+	$t->sql($make);
+	my @ids = map { $t->emit } 1 .. 3;
+	$t->wait_for_sql("select state = 'failing' and reason ~ '$error' from webhook.status");
+	pass("$name: webhook.status says so");
+	is($t->sql('select count(*) from webhook.attempt'), $logged, 'nothing is logged');
+	is($t->sql("select count(*) from webhook.check() where subject = 'trigger plant on webhook.queue'
+			and problem = 'it is deferred, and workers cannot fire it'"),
+		$make =~ /deferred/ ? 1 : 0, 'webhook.check() knows deferred triggers');
+
+	my ($pid) = $t->worker_pids;
+	my $start = time;
+	kill TERM => $pid;
+	Webhook::wait_until('the worker to end', 10, sub { !kill 0 => $pid });
+	cmp_ok(time - $start, '<', 2, 'the worker ends when it is told to');
+
+	$t->sql($unmake);
+	$session->query_safe('rollback');
+	$session->quit;
+	$t->wait_until_done;
+	my %times = $t->receiver->arrivals;
+	is(scalar(grep { !$times{$_} } @ids), 0, 'without it, all arrives');
+	is($t->sql("select count(*) from webhook.delivery where status = 'succeeded' and event_id = any ('{"
+				. join(',', @ids) . "}')"), 3, 'and is logged');
+}
+
+done_testing();
