@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xlog.h"
 #include "catalog/pg_type_d.h"
 #include "commands/extension.h"
@@ -17,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
+#include "utils/xid8.h"
 
 #include "compat.h"
 #include "guard.h"
@@ -36,6 +38,7 @@ PG_FUNCTION_INFO_V1(webhook_is_standard_secret);
 PG_FUNCTION_INFO_V1(webhook_verify);
 PG_FUNCTION_INFO_V1(webhook_retention);
 PG_FUNCTION_INFO_V1(webhook_retry_schedule);
+PG_FUNCTION_INFO_V1(webhook_next_xid);
 PG_FUNCTION_INFO_V1(webhook_version);
 PG_FUNCTION_INFO_V1(webhook_workers);
 PG_FUNCTION_INFO_V1(webhook_announce);
@@ -177,6 +180,12 @@ webhook_retry_schedule(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(construct_array(intervals, Max(count, 0),
 										  INTERVALOID, sizeof(Interval),
 										  false, TYPALIGN_DOUBLE));
+}
+
+Datum
+webhook_next_xid(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FULLTRANSACTIONID(ReadNextFullTransactionId());
 }
 
 /* pg_extension's version of us; we are a function of it, so it is there. */

@@ -155,7 +155,7 @@ language sql stable set search_path to pg_catalog, pg_temp
 begin atomic
     select e.organization_id = t.organization_id and e.origin = webhook._origin() and not e.is_test
            and e.xid <> '3'      -- adopted or forgotten: was taken
-           and (t.created_at <= e.created_at or t.created_xid < e.xid) and t.status <> 'disabled'
+           and (t.created_at <= e.created_at or t.created_xid <= e.xid) and t.status <> 'disabled'
            and webhook._subscribes(t.events, e.event_type)
            and not exists (select from webhook.cursor c
                             where c.origin = e.origin

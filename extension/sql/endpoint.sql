@@ -96,6 +96,10 @@ language sql stable
 return current_setting('check_function_bodies') = 'off';
 comment on function webhook._is_restoring() is 'Internal: whether this session restores a dump, as pg_dump and pg_restore set it up: rows come in any order and are as they were';
 
+create function webhook._next_xid() returns xid8
+language c volatile strict as 'MODULE_PATHNAME', 'webhook_next_xid';
+comment on function webhook._next_xid() is 'Internal: the transaction id that is given out next: what has it or a later one begins to write after now';
+
 create function webhook._check_endpoint() returns trigger
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
@@ -114,6 +118,9 @@ begin
                   hint = 'Create another endpoint and delete this one.';
     end if;
     new.revision := case tg_op when 'INSERT' then 1 else old.revision + 1 end;
+    if tg_op = 'INSERT' then
+        new.created_xid := webhook._next_xid();
+    end if;
     -- Somebody chose the moment from which it receives: that alone counts.
     if tg_op = 'INSERT' and new.created_at not between clock_timestamp() - interval '1 s' and clock_timestamp()
        or tg_op = 'UPDATE' and new.created_at <> old.created_at then

@@ -83,6 +83,7 @@ begin atomic
     ('manager', true, 'execute', 'function webhook.forget(text)'),
     -- What the checks of an endpoint, which run as the manager, need.
     ('manager', true, 'execute', 'function webhook._is_restoring()'),
+    ('manager', true, 'execute', 'function webhook._next_xid()'),
     ('manager', true, 'execute', 'function webhook._check_url(text)'),
     ('manager', true, 'execute', 'function webhook._check_events(text[])'),
     ('manager', true, 'execute', 'function webhook._check_schedule(interval[])'),

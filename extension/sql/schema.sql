@@ -62,7 +62,7 @@ create table webhook.endpoint (
     retry_schedule  interval[],
     timeout         interval,
     created_at      timestamptz not null default clock_timestamp(),
-    created_xid     xid8        default pg_current_xact_id(),
+    created_xid     xid8,
     revision        bigint      not null default 1,
     max_in_flight   int         check (max_in_flight between 1 and 10000),
     rate_limit      numeric     check (rate_limit between 0.001 and 100000),
@@ -83,7 +83,7 @@ comment on column webhook.endpoint.disabled_reason is 'Why it was disabled, in w
 comment on column webhook.endpoint.retry_schedule is 'Delays between attempts, each from the end of the failed attempt; NULL: webhook.retry_schedule; empty: one attempt';
 comment on column webhook.endpoint.timeout is 'Wall clock of one attempt, name look-up and TLS included; NULL: webhook.timeout';
 comment on column webhook.endpoint.created_at is 'Receives events emitted from this moment on';
-comment on column webhook.endpoint.created_xid is 'Internal: transaction that made it: events of later ones are for it although the clock was set back; NULL when created_at was given';
+comment on column webhook.endpoint.created_xid is 'Internal: the next transaction id when it was made: events of that one and of later ones are for it although the clock was set back; NULL when created_at was given';
 comment on column webhook.endpoint.revision is 'Counts changes, so that workers notice them; maintained by a trigger';
 comment on column webhook.endpoint.max_in_flight is 'Requests that are on the wire to it at once, 1 to 10000; NULL: webhook.max_in_flight_per_endpoint';
 comment on column webhook.endpoint.rate_limit is 'Requests per second that are started, 0.001 to 100000; NULL: no limit';

@@ -172,6 +172,22 @@ $t->wait_until_done;
 is_deeply(\%times, { map { $_ => 1 } @ids },
 	'a delivery that was queued meanwhile arrives once, as do the others');
 
+# an_endpoint_is_younger_than_an_event, although its transaction is older
+$t->sql("select webhook.set_organization('late', 'x')");
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+my $session = $t->session;
+$session->query_safe('begin; select pg_current_xact_id()');
+my $early = $t->emit(organization => 'late');
+my $url = $t->receiver->url('/ok/late');
+$session->query_safe("select webhook.create_endpoint('late', '$url'); commit");
+$session->quit;
+my $after = $t->emit(organization => 'late');
+$t->configure('webhook.enabled = on');
+$t->wait_until_done;
+is_deeply({ $t->receiver->arrivals(qr{/ok/late}) }, { $after => 1 },
+	'an endpoint gets what was emitted after it was made, by whichever transaction');
+
 # an_immediate_restart_loses_nothing: what was on the wire may come again,
 # and the log tells which.
 $t->sql("delete from webhook.endpoint; select webhook.set_organization('crash', 'x')");
