@@ -9,16 +9,9 @@
 #include "storage/itemptr.h"
 #include "utils/uuid.h"
 
+#include "body.h"
 #include "http.h"
 #include "roster.h"
-
-/* A request body in UTF-8, shared by the deliveries of one event. */
-typedef struct Body
-{
-	int			references;
-	int			length;
-	char		bytes[FLEXIBLE_ARRAY_MEMBER];
-} Body;
 
 typedef struct Delivery
 {

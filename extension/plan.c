@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -30,27 +29,6 @@ wh_plan_begin(TakePlan *plan, int places)
 	memset(plan, 0, sizeof(*plan));
 	plan->places = places;
 	plan->load = palloc((places + 1) * sizeof(int64));
-}
-
-static Body *
-make_body(text *payload)
-{
-	text	   *flat = (text *) PG_DETOAST_DATUM_PACKED(PointerGetDatum(payload));
-	char	   *bytes = VARDATA_ANY(flat);
-	int			length = VARSIZE_ANY_EXHDR(flat);
-	char	   *utf8 = (char *) pg_do_encoding_conversion((unsigned char *) bytes,
-														  length,
-														  GetDatabaseEncoding(),
-														  PG_UTF8);
-	Body	   *body;
-
-	if (utf8 != bytes)
-		length = strlen(utf8);
-	body = MemoryContextAllocHuge(TopMemoryContext, offsetof(Body, bytes) + length);
-	body->references = 0;
-	body->length = length;
-	memcpy(body->bytes, utf8, length);
-	return body;
 }
 
 static Delivery *
@@ -80,9 +58,20 @@ static void
 set_body(Delivery *delivery, text *payload, Body **shared)
 {
 	if (*shared == NULL)
-		*shared = make_body(payload);
+		*shared = wh_body_create(payload);
 	delivery->body = *shared;
 	delivery->body->references++;
+}
+
+/* Its endpoint has places; with too many bytes in hand it has none. */
+static bool
+can_start(const TakePlan *plan, Endpoint *endpoint, text *payload,
+		  const Body *shared)
+{
+	if (plan->places <= 0 || wh_roster_places(endpoint) <= 0)
+		return false;
+	endpoint->is_held = shared == NULL && !wh_body_has_room(payload);
+	return !endpoint->is_held;
 }
 
 static void
@@ -122,7 +111,7 @@ plan_new_row(TakePlan *plan, const NewRow *row, Body **shared)
 	queued->event_id = row->event_id;
 	queued->endpoint_id = row->endpoint_id;
 	queued->created_at = GetCurrentTimestamp();
-	queued->is_sending = plan->places > 0 && wh_roster_places(endpoint) > 0;
+	queued->is_sending = can_start(plan, endpoint, row->payload, *shared);
 	plan->row_delivery[plan->row_count++] = NULL;
 	if (!queued->is_sending)
 	{
@@ -194,11 +183,17 @@ let_go(Endpoint *endpoint, void *arg)
 }
 
 void
+wh_plan_let_go(void)
+{
+	wh_roster_visit(let_go, NULL);
+	wh_roster_refresh_earliest();
+}
+
+void
 wh_plan_clear_suspect(void)
 {
 	is_suspect_out = false;
-	wh_roster_visit(let_go, NULL);
-	wh_roster_refresh_earliest();
+	wh_plan_let_go();
 }
 
 static void
@@ -217,8 +212,8 @@ plan_due_row(TakePlan *plan, const DueRow *row)
 	}
 	endpoint->is_paused = row->is_paused;
 	endpoint->is_held |= must_wait_for_suspect(row);
-	if (row->next_attempt_at > plan->now || plan->places <= 0 ||
-		endpoint->due_places <= 0 || wh_roster_places(endpoint) <= 0)
+	if (row->next_attempt_at > plan->now || endpoint->due_places <= 0 ||
+		!can_start(plan, endpoint, row->payload, NULL))
 	{
 		wh_roster_set_due(endpoint, Min(endpoint->next_due,
 										row->next_attempt_at));
@@ -235,6 +230,16 @@ plan_due_row(TakePlan *plan, const DueRow *row)
 	set_body(delivery, row->payload, &shared);
 	plan->sending[plan->sending_count] = *row;
 	plan->sending_delivery[plan->sending_count++] = delivery;
+}
+
+/* Where places or memory run out, who has waited longest is not passed over. */
+static int
+compare_due(const void *a, const void *b)
+{
+	TimestampTz left = ((const DueRow *) a)->next_attempt_at;
+	TimestampTz right = ((const DueRow *) b)->next_attempt_at;
+
+	return left < right ? -1 : left > right;
 }
 
 void
@@ -254,6 +259,7 @@ wh_plan_due(TakePlan *plan)
 		plan->wishes[i].places = Min(plan->wishes[i].places,
 									 Max(plan->places / plan->wish_count, 1));
 	count = wh_queue_read_due(plan->wishes, plan->wish_count, &rows);
+	qsort(rows, count, sizeof(DueRow), compare_due);
 	plan->sending = palloc(Max(count, 1) * sizeof(DueRow));
 	plan->gone = palloc(Max(count, 1) * sizeof(DueRow));
 	plan->sending_delivery = palloc(Max(count, 1) * sizeof(Delivery *));

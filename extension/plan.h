@@ -39,6 +39,9 @@ extern void wh_plan_due(TakePlan *plan);
 /* New rows of a piece, in cursor order; returns the number of events. */
 extern int	wh_plan_new_rows(TakePlan *plan, const NewRow *rows, int count);
 
+/* Endpoints whose rows were held may have them looked at again. */
+extern void wh_plan_let_go(void);
+
 /* The suspect that was on the wire is over: the next one may go. */
 extern void wh_plan_clear_suspect(void);
 

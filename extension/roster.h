@@ -47,7 +47,8 @@ typedef struct Endpoint
 	uint64		piece;			/* the last one with a row for it */
 	bool		had_places;		/* when that piece began */
 	bool		is_cautious;	/* after a crash: one at a time */
-	bool		is_held;		/* has a suspect that waits for another one */
+	bool		is_held;		/* has a row that waits for one of others: a
+								 * suspect, or a large body */
 
 	TimestampTz succeeded_at;	/* last success; 0: none seen */
 	TimestampTz failing_since;	/* first failure after it; 0: none */

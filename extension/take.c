@@ -218,8 +218,8 @@ wh_take_release(Delivery *delivery)
 	ended_at = wh_clock_now();
 	if (delivery->is_suspect)
 		wh_plan_clear_suspect();
-	if (delivery->body && --delivery->body->references == 0)
-		pfree(delivery->body);
+	if (delivery->body && wh_body_release(delivery->body))
+		wh_plan_let_go();
 	MemoryContextDelete(delivery->context);
 }
 
