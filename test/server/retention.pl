@@ -47,24 +47,50 @@ $emitter->query_safe('commit');
 $emitter->quit;
 is($t->sql('select webhook._drop_expired()'), 1, 'which drops it');
 
-# emitters_do_not_wait_for_drops: they would fail if they did.
-make_old(60, 70, 80, 90, 100);
-my $script = PostgreSQL::Test::Utils::tempdir . '/emit.sql';
-append_to_file($script, "select webhook.emit('review.created', 'org_1', '{}');\n");
-my ($out, $err);
-my $bench = do {
-	local $ENV{PGOPTIONS} = '-c lock_timeout=500ms';
-	IPC::Run::start(
-		[   $t->node->installed_command('pgbench'), '-n', '-c', '2', '-t', '1500',
-			'-f', $script, $t->node->connstr('postgres') ],
-		'>', \$out, '2>', \$err);
-};
-$t->wait_for_sql('select count(*) > 50 from webhook.event');
-Webhook::wait_until('the partitions to be dropped', undef,
-	sub { $t->sql('select webhook._drop_expired()'); old_partitions() == 0 });
-pass('beside emitters all partitions go, one by one');
-$bench->finish;
-is($bench->full_result(0), 0, 'and no emitter waited for a lock') or diag $err;
+# emitters_do_not_wait_for_drops: they would fail if they waited 45 ms for a lock.
+# A machine that is busy may let a process stand that long; it has more tries.
+sub no_emitter_waits_while
+{
+	my ($step) = @_;
+	my $script = PostgreSQL::Test::Utils::tempdir . '/emit.sql';
+
+	append_to_file($script, "select webhook.emit('review.created', 'org_1', '{}');\n")
+	  unless -e $script;
+	local $ENV{PGOPTIONS} = '-c lock_timeout=45ms';
+	for (1 .. 8)
+	{
+		my $before = $t->sql('select count(*) from webhook.event');
+		my $offset = -s $t->node->logfile;
+		my $emitters = IPC::Run::start(
+			[   $t->node->installed_command('pgbench'), '-n', '-c', '2', '-T', '60',
+				'-f', $script, $t->node->connstr('postgres') ],
+			'>', \my $out, '2>&1');
+		$t->wait_for_sql("select count(*) > $before + 20 from webhook.event");
+		$step->();
+		$emitters->kill_kill(grace => 5);
+		return 1
+		  if slurp_file($t->node->logfile, $offset) !~ /ERROR:  canceling statement due to lock timeout/;
+	}
+	return 0;
+}
+make_old(60, 70);
+my $reader = $t->session;
+$reader->query_safe('begin');
+$reader->query_safe('select count(*) from webhook.event');
+my $dropped = 0;
+ok( no_emitter_waits_while(sub {
+			$dropped += $t->sql('select sum(webhook._drop_expired()) from generate_series(1, 20)');
+		}),
+	'while drops are tried again and again, no emitter waits for 45 ms');
+is($dropped, 0, 'nothing is dropped beside somebody who reads');
+$reader->query_safe('commit');
+$reader->quit;
+ok( no_emitter_waits_while(sub {
+			make_old(60, 70, 80);
+			Webhook::wait_until('the partitions to be dropped', undef,
+				sub { $t->sql('select webhook._drop_expired()'); old_partitions() == 0 });
+		}),
+	'while partitions go, one by one, no emitter waits for 45 ms');
 
 # a_waiting_delivery_expires_with_a_row: by the worker itself.
 make_old(40);
