@@ -179,9 +179,13 @@ select webhook.test(4711);
 \echo :LAST_ERROR_SQLSTATE
 select webhook.test(1001, 'review.complete');
 \echo :LAST_ERROR_SQLSTATE
+select webhook.test(1001, 'review.*');
+\echo :LAST_ERROR_SQLSTATE
 select webhook.rotate_secret(4711);
 \echo :LAST_ERROR_SQLSTATE
 select webhook.rotate_secret(1001, secret => 'too short');
+\echo :LAST_ERROR_SQLSTATE
+select webhook.rotate_secret(1001, overlap => '-1 hour');
 \echo :LAST_ERROR_SQLSTATE
 
 -- Redelivery is for deliveries that have ended.
@@ -265,10 +269,25 @@ select webhook.grant_access('nobody_there', 'publisher');
 select webhook.grant_access(current_user::regrole, 'administrator');
 \echo :LAST_ERROR_SQLSTATE
 -- Ranges of deliveries
+set timezone to 'UTC';
 select webhook.recover(1, null);
 select webhook.replay(1, now(), null);
+select webhook.recover(1, '2026-01-09', '2026-01-08');
+\echo :LAST_ERROR_SQLSTATE
+select webhook.replay(1, 'infinity', '-infinity');
 select webhook.recover(1, now(), status => 'pending');
 select webhook.recover(4711, now());
+begin;
+update webhook.endpoint set status = 'disabled' where id = 1001;
+savepoint before;
+select webhook.recover(1001, '-infinity', 'infinity');
+\echo :LAST_ERROR_SQLSTATE
+rollback to before;
+select webhook.replay(1001, '-infinity', 'infinity');
+\echo :LAST_ERROR_SQLSTATE
+rollback;
+-- All there is
+select webhook.recover(1001, '-infinity', 'infinity') as recovered, webhook.replay(1001, '-infinity', 'infinity') as replayed;
 
 drop extension webhook;
 

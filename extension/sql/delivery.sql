@@ -203,12 +203,7 @@ begin
         raise exception 'endpoint % does not exist', test.endpoint_id
             using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
     end if;
-    if test.event is null or test.event like '%*' then
-        raise exception 'a test needs the exact name of an event'
-            using errcode = case when test.event is null then 'null_value_not_allowed' else 'invalid_parameter_value' end,
-                  hint = 'Leave it out for webhook.test, or see: select name from webhook.event_type';
-    end if;
-    perform webhook._check_events(array[test.event]);
+    perform webhook._check_event(test.event);
     event_id := webhook._record(test.event, organization,
         coalesce((select t.example from webhook.event_type t where t.name = test.event),
                  json_build_object('endpoint_id', test.endpoint_id, 'message', 'This is a test.')), true);

@@ -72,6 +72,20 @@ end
 $$;
 comment on function webhook._check_events(text[]) is 'Internal: raise 22023 unless every entry of a subscription is known';
 
+create function webhook._check_event(event text) returns void
+language plpgsql stable set search_path to pg_catalog, pg_temp
+as $$
+begin
+    if event is null or event like '%*' then
+        raise exception 'the exact name of an event is needed'
+            using errcode = case when event is null then 'null_value_not_allowed' else 'invalid_parameter_value' end,
+                  hint = 'Leave it out for webhook.test, or see: select name from webhook.event_type';
+    end if;
+    perform webhook._check_events(array[event]);
+end
+$$;
+comment on function webhook._check_event(text) is 'Internal: raise 22004 or 22023 unless it is the name of one known event';
+
 create function webhook._check_schedule(schedule interval[]) returns void
 language plpgsql stable set search_path to pg_catalog, pg_temp
 as $$

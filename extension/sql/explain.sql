@@ -110,12 +110,7 @@ begin
         raise exception 'endpoint % does not exist', preview.endpoint_id
             using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
     end if;
-    if preview.event is null or preview.event like '%*' then
-        raise exception 'a preview needs the exact name of an event'
-            using errcode = case when preview.event is null then 'null_value_not_allowed' else 'invalid_parameter_value' end,
-                  hint = 'Leave it out for webhook.test, or see: select name from webhook.event_type';
-    end if;
-    perform webhook._check_events(array[preview.event]);
+    perform webhook._check_event(preview.event);
     select p.headers, p.body, p.curl into headers, body, curl
       from webhook._preview(preview.endpoint_id, preview.event,
                coalesce(preview.data::json,

@@ -144,7 +144,7 @@ comment on function webhook._get_endpoint(bigint) is
     'Internal: an endpoint that deliveries can be queued for; else P0002 or 55000';
 
 create function webhook._check_range(since timestamptz, until timestamptz) returns void
-language plpgsql immutable set search_path to pg_catalog, pg_temp
+language plpgsql stable set search_path to pg_catalog, pg_temp
 as $$
 begin
     if since is null or until is null then
@@ -152,9 +152,14 @@ begin
             using errcode = 'null_value_not_allowed',
                   hint = 'Use for example since => now() - interval ''1 hour''.';
     end if;
+    if since > until then
+        raise exception 'a range of time cannot end before it begins'
+            using errcode = 'invalid_parameter_value',
+                  detail = format('It begins at %s and ends at %s.', since, until);
+    end if;
 end
 $$;
-comment on function webhook._check_range(timestamptz, timestamptz) is 'Internal: raise 22004 unless both ends are given';
+comment on function webhook._check_range(timestamptz, timestamptz) is 'Internal: raise 22004 unless both ends are given, 22023 unless in order';
 
 create function webhook.recover(endpoint_id bigint, since timestamptz, until timestamptz default now(),
     status text default 'failed')
@@ -202,7 +207,7 @@ begin
 end
 $$;
 comment on function webhook.recover(bigint, timestamptz, timestamptz, text) is
-    'Deliver again what ended at an endpoint between two times as failed (or cancelled, or succeeded): same ids and bytes, attempt numbers continue, schedules start anew; returns how many. Tests are left out. Errors: NULL times 22004, another status 22023, unknown endpoint P0002, disabled 55000';
+    'Deliver again what ended at an endpoint between two times as failed (or cancelled, or succeeded): same ids and bytes, attempt numbers continue, schedules start anew; returns how many. Tests are left out. Errors: NULL times 22004, times in the wrong order or another status 22023, unknown endpoint P0002, disabled 55000';
 
 create function webhook.replay(endpoint_id bigint, since timestamptz, until timestamptz default now()) returns bigint
 language plpgsql security definer set search_path to pg_catalog, pg_temp
@@ -217,9 +222,8 @@ begin
     endpoint := webhook._get_endpoint(replay.endpoint_id);
     with missed as (
         select e.id from webhook.event e
-         -- Infinite times have no id.
-         where e.id >= webhook._uuid_at(greatest(replay.since, 'epoch'))
-           and e.id < webhook._uuid_at(least(replay.until, began + interval '1 day') + interval '1 ms')
+         where e.id >= webhook._uuid_at(replay.since)
+           and e.id < webhook._uuid_at(replay.until + interval '1 ms')
            and e.created_at between replay.since and replay.until
            and e.organization_id = endpoint.organization_id and not e.is_test
            and e.origin = webhook._origin() and not webhook._is_forgotten(e.id)
@@ -243,7 +247,7 @@ begin
 end
 $$;
 comment on function webhook.replay(bigint, timestamptz, timestamptz) is
-    'Deliver to an endpoint the events of its organization that were emitted between two times and that it never got, as its subscription is now; returns how many. Tests are left out. Errors: NULL times 22004, unknown endpoint P0002, disabled 55000';
+    'Deliver to an endpoint the events of its organization that were emitted between two times and that it never got, as its subscription is now; returns how many. Tests are left out. Errors: NULL times 22004, times in the wrong order 22023, unknown endpoint P0002, disabled 55000';
 
 create function webhook._note_operation(kind text, endpoint_id bigint, started_at timestamptz, total bigint) returns void
 language sql volatile set search_path to pg_catalog, pg_temp

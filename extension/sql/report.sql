@@ -206,13 +206,16 @@ begin atomic
            '<meta http-equiv="Content-Security-Policy" content="default-src ''none''; style-src ''unsafe-inline''">'
            || format('<title>Webhooks of %s</title><style>%s</style></head>', webhook._html(current_database()), webhook._style())
            || format('<body><main><h1>Webhooks of %s</h1><p class="sub">Events emitted from %s to %s</p>',
-                     webhook._html(current_database()), date_trunc('second', since), date_trunc('second', u.until))
-           || '<div class="cards">' || webhook._report_cards(since) || '</div>'
-           || webhook._report_charts(since, u.until)
-           || webhook._report_endpoints(since, u.until)
-           || webhook._report_failures(since)
+                     webhook._html(current_database()), date_trunc('second', u.since), date_trunc('second', u.until))
+           || '<div class="cards">' || webhook._report_cards(u.since) || '</div>'
+           || webhook._report_charts(u.since, u.until)
+           || webhook._report_endpoints(u.since, u.until)
+           || webhook._report_failures(u.since)
            || '<footer>Made by webhook ' || (select v.extension from webhook.version() v) || '</footer></main></body></html>'
-      from (select clock_timestamp()) u(until);
+      -- Not beyond what is kept, whoever asks for all there is.
+      from (select greatest(least(report.since, now() + interval '1 day'),
+                            now() - current_setting('webhook.retention')::interval * 7 / 6), clock_timestamp()) u(since, until)
+     where report.since is not null;
 end;
 comment on function webhook.report(timestamptz) is
     'A page of HTML with charts about the events emitted since a moment and their deliveries, for psql -XAtqc ... > report.html; complete in itself, no script, every value escaped. Shows what the caller may read';

@@ -278,8 +278,9 @@ comment on function webhook._retry_schedule() is 'Internal: the setting webhook.
 
 create function webhook._uuid_at(at timestamptz) returns uuid
 language sql immutable strict parallel safe set search_path to pg_catalog, pg_temp
-return (lpad(to_hex(floor(extract(epoch from at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
-comment on function webhook._uuid_at(timestamptz) is 'Internal: the smallest UUIDv7 of a moment (RFC 9562 5.7): a partition bound';
+return (lpad(to_hex(least(greatest(floor(extract(epoch from at) * 1000), 0), 281474976710655)::bigint), 12, '0')
+        || repeat('0', 20))::uuid;
+comment on function webhook._uuid_at(timestamptz) is 'Internal: the smallest UUIDv7 of a moment (RFC 9562 5.7): a partition bound; the first or the last for moments that have none';
 
 create function webhook._uuid_time(id uuid) returns timestamptz
 language sql immutable strict parallel safe set search_path to pg_catalog, pg_temp

@@ -92,7 +92,23 @@ insert into refused values
     ('P0002', $$select webhook.redeliver('019b9d1c-a1c0-7000-8000-000000000000', 1001)$$),
     ('P0002', $$select webhook.redeliver('EVENT', 4711)$$),
     ('55000', $$select webhook.redeliver('EVENT', 1001)$$),
-    ('55000', $$select webhook.redeliver('EVENT', 1002)$$);
+    ('55000', $$select webhook.redeliver('EVENT', 1002)$$),
+    ('P0002', $$select webhook.redeliver(null, 1001)$$),
+    ('P0002', $$select webhook.redeliver('EVENT', null)$$),
+    ('55000', $$select webhook.recover(1002, '-infinity')$$),
+    ('55000', $$select webhook.replay(1002, '-infinity')$$),
+    ('P0002', $$select webhook.recover(4711, now())$$),
+    ('P0002', $$select webhook.replay(null, now())$$),
+    ('22004', $$select webhook.recover(1001, null)$$),
+    ('22004', $$select webhook.replay(1001, now(), null)$$),
+    ('22023', $$select webhook.recover(1001, now(), now() - interval '1 s')$$),
+    ('22023', $$select webhook.replay(1001, 'infinity')$$),
+    ('22023', $$select webhook.recover(1001, '-infinity', status => null)$$),
+    ('22023', $$select webhook.recover(1001, '-infinity', status => 'sending')$$),
+    ('22004', $$select webhook.test(1001, null)$$),
+    ('P0002', $$select webhook.explain(null)$$),
+    ('P0002', $$select webhook.forget(null::uuid)$$),
+    ('P0002', $$select webhook.forget(null::text)$$);
 
 -- Access
 insert into refused values
