@@ -75,15 +75,21 @@ begin
             using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
     end if;
     return query
-        select coalesce(t.id, a.endpoint_id), v.verdict,
+        select i.endpoint_id, v.verdict,
                v.explanation || case when t.id is null then '; the endpoint was deleted since' else '' end,
                coalesce(t.url, a.url)
-          from (select * from webhook.endpoint n where n.organization_id = e.organization_id) t
-          full join (select distinct on (n.endpoint_id) *
-                       from webhook.attempt n
-                      where n.event_id = e.id
-                      order by n.endpoint_id, n.attempt desc, n.started_at desc) a on a.endpoint_id = t.id
-          left join webhook.queue q on q.event_id = e.id and q.endpoint_id = coalesce(t.id, a.endpoint_id)
+          from (select n.id from webhook.endpoint n where n.organization_id = e.organization_id
+                union
+                select n.endpoint_id from webhook.queue n where n.event_id = e.id
+                union
+                select n.endpoint_id from webhook.attempt n where n.event_id = e.id) i(endpoint_id)
+          left join webhook.endpoint t on t.id = i.endpoint_id
+          left join webhook.queue q on q.event_id = e.id and q.endpoint_id = i.endpoint_id
+          left join lateral (select *
+                               from webhook.attempt n
+                              where n.event_id = e.id and n.endpoint_id = i.endpoint_id
+                              order by n.attempt desc, n.started_at desc
+                              limit 1) a on true
          cross join lateral webhook._verdict(e, t, q, a) v
          order by 1;
 end
@@ -187,7 +193,7 @@ begin
 end
 $$;
 comment on function webhook.forget(uuid) is
-    'Redact an event in the current transaction: its payload, and the response bodies and headers of its attempts; what waits is cancelled, what is on the wire is not retried. Returns 1, or 0 when it was redacted before. Error: unknown event P0002';
+    'Redact an event in the current transaction: its payload, and the response bodies and headers of its attempts; what waits is cancelled, what is on the wire is not retried. A webhook.delivery_failed that told of it stays: it names the event by its id and holds nothing of it. Returns 1, or 0 when it was redacted before. Error: unknown event P0002';
 
 create function webhook.forget(organization_id text) returns bigint
 language plpgsql security definer set search_path to pg_catalog, pg_temp

@@ -76,7 +76,7 @@ language sql stable security definer set search_path to pg_catalog, pg_temp
 begin atomic
     select l.remaining = 0, clock_timestamp() - o.started_at >= timeout,
            format('%s remaining, %s done', l.remaining, greatest(o.total - l.remaining, 0))
-           || coalesce(format(', %s waiting for paused endpoints', nullif(l.paused, 0)), ''),
+           || coalesce(', ' || nullif(l.paused, 0) || ' waiting for paused endpoints', ''),
            (select string_agg(distinct s.reason, '; ') from webhook._status() s where s.state <> 'running')
       from webhook.operation o
      cross join (select webhook._undelivered() as remaining,
@@ -123,4 +123,4 @@ begin
 end
 $$;
 comment on procedure webhook.drain(interval) is
-    'Wait until nothing waits any more but what is for paused endpoints, with NOTICEs on the way; cannot run inside a transaction block (2D000). Error: something waits after the timeout 57014';
+    'Wait until nothing waits any more but what is for paused endpoints, with NOTICEs on the way; with a NULL timeout without limit; cannot run inside a transaction block (2D000). Error: something waits after the timeout 57014';

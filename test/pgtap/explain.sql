@@ -111,6 +111,11 @@ select is_empty(format($$select from webhook._schedule_retries(array[%L::uuid], 
                            where next_attempt_at is not null$$, :'event_id'),
                 'forget: and is not retried');
 select is(webhook.forget(event_id => :'event_id'), 0::bigint, 'forget: a second time changes nothing');
+select webhook._tell_failed(array[:'event_id'::uuid], '{3006}') \g /dev/null
+select is(array_agg(k order by k), '{attempts,endpoint_id,error,error_class,event,event_id,response_status,url}',
+          'forget: who is told of a failure is told nothing of payload and answer, so that stays')
+  from webhook.event e, json_object_keys(e.payload -> 'data') k
+ where e.event_type = 'webhook.delivery_failed' and e.payload -> 'data' ->> 'event_id' = :'event_id';
 select throws_ok($$select webhook.forget('01890000-0000-7000-8000-000000000000'::uuid)$$,
                  'P0002', null, 'forget: an event that does not exist');
 select throws_ok(format('select webhook.forget(%L)', :'event_id'), 'P0002', null,
@@ -120,8 +125,8 @@ select throws_ok(format('select webhook.redeliver(%L, 3001)', :'event_id'), '550
 select is(webhook.recover(3006, '2026-01-01', '2026-01-09'), 0::bigint, 'forget: nor to recover');
 select is(webhook.replay(3008, now() - interval '1 day'), 0::bigint, 'forget: nor to replay');
 select webhook.emit('review.completed', 'org_1', '{}'), webhook.emit('review.completed', 'org_2', '{}') \g /dev/null
-select is(webhook.forget('org_1'), 2::bigint,
-          'forget: all of an organization that is not forgotten yet, webhook.endpoint_disabled too');
+select is(webhook.forget('org_1'), 3::bigint,
+          'forget: all of an organization that is not forgotten yet, operational events too');
 select is((select array_agg(payload::text = '{"redacted":true}' order by organization_id) from webhook.event
             where event_type = 'review.completed' and id <> :'event_id'),
           '{t,f}'::boolean[], 'forget: and of no other');

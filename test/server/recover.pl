@@ -129,6 +129,7 @@ $t->sql("update webhook.endpoint set status = 'enabled'");
 (undef, $output, $notices) = $t->node->psql('postgres',
 	"call webhook.drain('60s'); select count(*) from webhook.queue");
 is($output, '0', 'after a drain nothing waits');
+like($notices, qr/NOTICE:  0 remaining, \d+ done$/m, 'and its last words say so');
 my $slow = $t->endpoint('/hang', timeout => "'1h'", events => "'{team.*}'");
 $t->sql(q{select webhook.emit('team.member_added', 'org_1', '{}')});
 like($t->sql_error("call webhook.drain('1s')"),
@@ -182,6 +183,56 @@ is( $t->sql("select string_agg(right(url, 3) || ' ' || coalesce(outcome, '-'), '
 	'old -, new failed', 'URL and schedule apply to the next attempt; its row says what was used');
 my ($request) = $t->receiver->journal(qr/\?new/);
 is($request->{signature}, 'valid', 'and so does the secret');
+
+# what_was_used_is_in_the_row: of a timeout how long it was, of a signature
+# which secrets.
+my $patient = $t->endpoint('/hang?patient', events => "'{team.*}'",
+	timeout => "'300ms'", retry_schedule => "'{1h}'");
+$t->sql(q{select webhook.emit('team.member_added', 'org_1', '{}')});
+$t->wait_for_sql("select exists (select from webhook.delivery
+	where endpoint_id = $patient and status = 'pending' and attempts = 1)");
+my $old_secret = $t->sql("select webhook.secret($patient)");
+$t->sql("update webhook.endpoint set timeout = '1200ms' where id = $patient;
+	select webhook.rotate_secret($patient);
+	update webhook.queue set next_attempt_at = now() where endpoint_id = $patient");
+$t->wait_for_sql("select exists (select from webhook.delivery
+	where endpoint_id = $patient and attempts = 2 and status = 'failed')");
+my @used = $t->rows("select a.error, extract(epoch from a.duration) as took,
+		webhook.verify(e.payload::text, (regexp_match(a.request_headers, 'X-Jasper-Signature: (\\S+)'))[1], '$old_secret') as is_old,
+		webhook.verify(e.payload::text, (regexp_match(a.request_headers, 'X-Jasper-Signature: (\\S+)'))[1],
+			webhook.secret($patient)) as is_new,
+		array_length(regexp_split_to_array(a.request_headers, 'v1,'), 1) - 1 as signatures
+	from webhook.attempt a join webhook.event e on e.id = a.event_id
+	where a.endpoint_id = $patient order by a.attempt");
+like($used[0]{error}, qr/timed out after 3\d\d milliseconds/, 'the error says after how long it timed out');
+like($used[1]{error}, qr/timed out after 1[2-9]\d\d milliseconds/, 'a new timeout applies to the next attempt');
+cmp_ok($used[1]{took}, '>=', 1.2, 'which takes as long');
+is_deeply([ map { $_->{is_old} ? 1 : 0, $_->{is_new} ? 1 : 0, $_->{signatures} } @used ],
+	[ 1, 0, 1, 0, 1, 2 ], 'and its headers show with which secrets it was signed');
+
+# an_event_is_taken_when_its_endpoint_is_gone: no delivery of it is made.
+my $early = $t->endpoint('/ok/early', events => "'{team.*}'");
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+$event = $t->sql(q{select webhook.emit('team.member_added', 'org_1', '{}')});
+$t->sql("delete from webhook.endpoint where id = $early");
+$t->configure('webhook.enabled = on');
+$t->wait_for_workers;
+$t->wait_for_sql("select webhook._waiting_events() = 0");
+is($t->sql("select count(*) from webhook.delivery where endpoint_id = $early"), 0,
+	'deleted before a worker took the event: it never was one of its receivers');
+
+# deleted_while_on_the_wire: the view and explain tell it as it is.
+my $leaving = $t->endpoint('/hang?leaving', events => "'{team.*}'", timeout => "'3s'");
+$event = $t->sql(q{select webhook.emit('team.member_added', 'org_1', '{}')});
+$t->wait_for_journal(1, qr/leaving/);
+$t->sql("delete from webhook.endpoint where id = $leaving");
+is( $t->sql("select d.status, x.verdict, x.explanation from webhook.delivery d
+		join webhook.explain('$event') x using (endpoint_id) where endpoint_id = $leaving and d.event_id = '$event'"),
+	'sending|sending|attempt 1 is on the wire; the endpoint was deleted since',
+	'a request to an endpoint that was deleted is on the wire');
+$t->wait_for_sql("select exists (select from webhook.delivery where endpoint_id = $leaving and status = 'failed')");
+pass('and fails without a retry');
 
 # a_hundred_thousand: one statement, whatever its size.
 $t->sql("update webhook.endpoint set status = 'paused' where id = $late");
