@@ -51,6 +51,7 @@ create function webhook._cancel_untaken(event_id uuid, endpoint_id bigint) retur
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
 declare
+    taken     bigint[];
     cancelled bigint;
 begin
     if not exists (select from webhook.event e join webhook.endpoint t on t.organization_id = e.organization_id
@@ -62,8 +63,8 @@ begin
     perform from webhook.event e where e.id = _cancel_untaken.event_id for update;
     -- A worker that takes the event at this moment meets these rows: its own
     -- are there first, or it finds ours.  So they stay until it ends them.
-    with taken as (
-        insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin, first_attempt)
+    with queued as (
+        insert into webhook.queue as q (event_id, endpoint_id, created_at, next_attempt_at, origin, first_attempt)
         select e.id, t.id, clock_timestamp(), clock_timestamp(), e.origin,
                case when t.id = coalesce(_cancel_untaken.endpoint_id, t.id) then -1 else 1 end
           from webhook.event e
@@ -71,8 +72,15 @@ begin
          where e.id = _cancel_untaken.event_id and webhook._will_be_taken(e, t)
          order by t.id
         on conflict do nothing
-        returning first_attempt)
-    select count(*) filter (where n.first_attempt < 0) into cancelled from taken n;
+        returning q.endpoint_id)
+    select array_agg(n.endpoint_id) into taken from queued n;
+    -- Taken, and even ended, between our look and our rows: not ours.
+    delete from webhook.queue q
+     using webhook.event e, webhook.endpoint t
+     where q.event_id = _cancel_untaken.event_id and q.endpoint_id = any (taken)
+       and e.id = q.event_id and t.id = q.endpoint_id and not webhook._will_be_taken(e, t);
+    select count(*) into cancelled from webhook.queue q
+     where q.event_id = _cancel_untaken.event_id and q.endpoint_id = any (taken) and q.first_attempt < 0;
     update webhook.event e set xid = '3'    -- counts as taken
      where e.id = _cancel_untaken.event_id;
     return cancelled;
@@ -96,15 +104,17 @@ begin
         return 0;
     end if;
     cancelled := webhook._cancel_untaken(cancel.event_id, cancel.endpoint_id);
-    -- What a worker is recording is seen as it leaves it.
+    -- What a worker is recording is seen as it leaves it; what was taken in its
+    -- place, now or before, is left to it.
     perform from webhook.queue q
       where q.event_id = cancel.event_id and q.endpoint_id = coalesce(cancel.endpoint_id, q.endpoint_id)
         and q.first_attempt > 0
       order by q.endpoint_id for update;
     with ended as (
-        delete from webhook.queue q
+        delete from webhook.queue q using webhook.event e
          where q.event_id = cancel.event_id and q.endpoint_id = coalesce(cancel.endpoint_id, q.endpoint_id)
            and q.first_attempt > 0 and q.next_attempt_at is not null
+           and e.id = q.event_id and (q.attempts > 0 or e.xid <> '3')
         returning q as row),
     logged as (
         insert into webhook.attempt

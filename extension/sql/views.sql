@@ -33,7 +33,8 @@ comment on column webhook.delivery.is_redelivery is 'True when it had been attem
 
 create view webhook.delivery_log with (security_barrier) as
 select d.created_at, d.event_type, d.organization_id, d.endpoint_id,
-       coalesce(a.url, t.url) as url, d.status, d.attempts, a.response_status, a.error,
+       coalesce(a.url, t.url) as url, d.status, d.attempts, a.response_status,
+       case when d.status = 'cancelled' then coalesce(a.error, 'cancelled by hand') else a.error end as error,
        d.next_attempt_at, d.completed_at, a.response_body, e.payload, d.event_id,
        d.is_redelivery
   from webhook.delivery d
