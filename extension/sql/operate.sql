@@ -174,8 +174,9 @@ comment on function webhook._check_range(timestamptz, timestamptz) is 'Internal:
 create function webhook.recover(endpoint_id bigint, since timestamptz, until timestamptz default now(),
     status text default 'failed')
 returns bigint
-language plpgsql security definer set search_path to pg_catalog, pg_temp
+language plpgsql security definer set search_path to pg_catalog, pg_temp set plan_cache_mode to force_custom_plan
 -- definer: the queue is not granted, and the log is append-only for others
+-- custom plans: a partial index finds what did not succeed
 as $$
 declare
     began  constant timestamptz := clock_timestamp();
@@ -187,23 +188,12 @@ begin
             using errcode = 'invalid_parameter_value', hint = 'Use failed, cancelled or succeeded.';
     end if;
     perform webhook._get_endpoint(recover.endpoint_id);
-    with ended as (
-        -- Two branches, since only what did not succeed is found by an index.
-        select a.event_id, a.attempt from webhook.attempt a
-         where recover.status <> 'succeeded' and a.outcome <> 'succeeded'
-           and a.endpoint_id = recover.endpoint_id and a.outcome = recover.status
-           and a.started_at + a.duration between recover.since and recover.until
-        union all
-        select a.event_id, a.attempt from webhook.attempt a
-         where recover.status = 'succeeded' and a.outcome = 'succeeded'
-           and a.endpoint_id = recover.endpoint_id
-           and a.started_at + a.duration between recover.since and recover.until),
-    reopened as (
+    with reopened as (
         update webhook.attempt a set outcome = null
-          from ended d
-          join webhook.event e on e.id = d.event_id and not e.is_test and not webhook._is_forgotten(e.id)
-         where a.event_id = d.event_id and a.endpoint_id = recover.endpoint_id and a.attempt = d.attempt
-           and a.outcome = recover.status
+          from webhook.event e
+         where a.endpoint_id = recover.endpoint_id and a.outcome = recover.status
+           and a.started_at + a.duration between recover.since and recover.until
+           and e.id = a.event_id and not e.is_test and e.payload::text <> webhook._forgotten()
         returning a.event_id, a.attempt),
     queued as (
         insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin, attempts, first_attempt)
