@@ -25,7 +25,10 @@ begin atomic
                           where q.endpoint_id = o.endpoint_id and q.created_at = o.started_at)
                end as remaining
           from webhook.operation o
-         where (o.kind <> 'drain' or exists (select from pg_stat_activity a where a.pid = o.pid))
+         -- Who drains is in a transaction, and who is not was interrupted.
+         where (o.kind <> 'drain'
+                or o.pid <> pg_backend_pid()
+                   and exists (select from pg_locks l where l.pid = o.pid and l.locktype = 'virtualxid'))
            and webhook._has_access((select t.organization_id from webhook.endpoint t where t.id = o.endpoint_id))),
     measured as (
         select o.*, greatest(o.total - o.remaining, 0) as done,
@@ -55,6 +58,7 @@ create function webhook._drain_begin() returns bigint
 language sql volatile security definer set search_path to pg_catalog, pg_temp
 -- definer: operations are not granted
 begin atomic
+    delete from webhook.operation o where o.kind = 'drain' and o.pid = pg_backend_pid();    -- interrupted
     insert into webhook.operation (kind, started_at, total)
     values ('drain', clock_timestamp(), webhook._undelivered())
     returning id;
