@@ -39,7 +39,7 @@ static Statement load_endpoints = {
 
 static Statement list_endpoints = {
 	"select id, coalesce(max_in_flight, 0),"
-	"  coalesce((1000000 / rate_limit)::bigint, 0)"
+	"  coalesce((1000000 / rate_limit)::bigint, 0), organization_id"
 	" from webhook.endpoint where (1::bigint << (id & 63)::int) & $1 <> 0 order by id",
 	SPI_OK_SELECT, 1, {INT8OID}
 };
@@ -163,8 +163,10 @@ wh_queue_learn_endpoints(int64 shards)
 	{
 		bool		is_null;
 		Datum		id = wh_statement_column(i, 1, &is_null);
+		Endpoint   *endpoint = wh_roster_get(DatumGetInt64(id));
 
-		wh_roster_set_limits(wh_roster_get(DatumGetInt64(id)),
+		wh_roster_set_group(endpoint, wh_statement_text(i, 4));
+		wh_roster_set_limits(endpoint,
 							 DatumGetInt32(wh_statement_column(i, 2, &is_null)),
 							 DatumGetInt64(wh_statement_column(i, 3, &is_null)));
 	}

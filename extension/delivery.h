@@ -24,6 +24,7 @@ typedef struct Delivery
 	ItemPointerData tid;		/* of its queue row: a hint */
 	int			attempt;		/* the one being made */
 	bool		is_redelivery;	/* somebody asked for it again */
+	bool		is_unproven;	/* when it started: see roster.c */
 	bool		is_suspect;		/* of crashing the worker: see plan.c */
 	TimestampTz created_at;
 	TimestampTz started_at;

@@ -52,6 +52,8 @@ typedef struct HttpRequest
 	const void *body;
 	size_t		body_length;
 	long		timeout_ms;
+	unsigned	group;			/* of those who share look-ups: see fair.h */
+	bool		is_failing;		/* nobody answered last time */
 	void	   *owner;			/* handed back in the result */
 } HttpRequest;
 

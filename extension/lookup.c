@@ -15,7 +15,7 @@
 
 /* Threads that may be busy when a look-up of each class begins */
 static const int limits[LOOKUP_CLASSES] = {
-	[LOOKUP_UNANSWERED] = 31, [LOOKUP_NEW] = 47, [LOOKUP_ANSWERED] = 63,
+	[LOOKUP_UNANSWERED] = 31, [LOOKUP_NEW] = 47, [LOOKUP_ANSWERED] = MAX_LOOKUPS - 1,
 };
 
 /*
@@ -62,12 +62,12 @@ hash_name(const char *name, size_t length)
 }
 
 static LookupClass
-classify(uint64_t name)
+classify(uint64_t name, bool is_failing)
 {
 	uint64_t	known = known_names[(name >> 32) % KNOWN_NAMES];
 
 	if ((known & ~UINT64_C(1)) != name)
-		return LOOKUP_NEW;
+		return is_failing ? LOOKUP_UNANSWERED : LOOKUP_NEW;
 	return known & 1 ? LOOKUP_ANSWERED : LOOKUP_UNANSWERED;
 }
 
@@ -82,10 +82,44 @@ count_threads(void)
 	return (int) tasks.st_nlink - 3;	/* ".", ".." and the first */
 }
 
-static bool
-has_room(const Lookups *lookups, LookupClass class)
+static void
+forget_lookup(Lookups *lookups, unsigned group)
 {
-	return count_threads() + lookups->called_count <= limits[class];
+	lookups->of_group[group]--;
+}
+
+/* Of the threads whose transfers left them, the oldest end first. */
+static void
+forget_ended(Lookups *lookups, int threads)
+{
+	while (lookups->left_count > 0 &&
+		   lookups->left_count + lookups->live_count > threads)
+	{
+		forget_lookup(lookups, lookups->left[lookups->left_first]);
+		lookups->left_first = (lookups->left_first + 1) % MAX_LOOKUPS;
+		lookups->left_count--;
+	}
+}
+
+/* Threads that are busy or will be. */
+static int
+count_busy(Lookups *lookups)
+{
+	int			threads = count_threads();
+
+	forget_ended(lookups, threads);
+	return threads + lookups->called_count;
+}
+
+static bool
+has_room(const Lookups *lookups, const Transfer *transfer, int busy)
+{
+	LookupClass class = transfer->lookup_class;
+
+	return busy <= limits[class] &&
+		(class == LOOKUP_ANSWERED ||
+		 wh_fair_has_room(lookups->of_group[transfer->group], busy,
+						  limits[class] + 1));
 }
 
 static void
@@ -108,16 +142,50 @@ wh_lookup_begin(Transfer *transfer)
 		!find_host(url, &host, &length) || is_address(host, length))
 		return true;
 	transfer->name = hash_name(host, length);
-	transfer->lookup_class = classify(transfer->name);
+	transfer->lookup_class = classify(transfer->name, transfer->is_failing);
 	if (!transfer->is_called &&
 		(lookups->waiting[transfer->lookup_class].first != NULL ||
-		 !has_room(lookups, transfer->lookup_class)))
+		 !has_room(lookups, transfer, count_busy(lookups))))
 	{
 		transfer->is_deferred = true;
 		return false;
 	}
+	wh_lookup_answered(transfer);	/* an earlier one */
+	if (!transfer->is_called)
+		lookups->of_group[transfer->group]++;
 	stop_calling(transfer);
+	transfer->is_looking_up = true;
+	lookups->live_count++;
 	return true;
+}
+
+void
+wh_lookup_answered(Transfer *transfer)
+{
+	Lookups    *lookups = &transfer->client->lookups;
+
+	if (!transfer->is_looking_up)
+		return;
+	transfer->is_looking_up = false;
+	lookups->live_count--;
+	forget_lookup(lookups, transfer->group);
+}
+
+/* Its transfer ends, and its thread goes on, perhaps. */
+static void
+leave_behind(Transfer *transfer)
+{
+	Lookups    *lookups = &transfer->client->lookups;
+
+	if (!transfer->is_looking_up || lookups->left_count == MAX_LOOKUPS)
+	{
+		wh_lookup_answered(transfer);
+		return;
+	}
+	transfer->is_looking_up = false;
+	lookups->live_count--;
+	lookups->left[(lookups->left_first + lookups->left_count++) % MAX_LOOKUPS] =
+		transfer->group;
 }
 
 void
@@ -135,28 +203,54 @@ wh_lookup_wait(Transfer *transfer)
 	lookups->waiting_count++;
 }
 
+/* Take the one behind another, or the first, out of its queue. */
 static Transfer *
-take_first(Lookups *lookups, LookupClass class)
+take_out(Lookups *lookups, LookupClass class, Transfer *before)
 {
-	Transfer   *transfer = lookups->waiting[class].first;
+	LookupQueue *queue = &lookups->waiting[class];
+	Transfer   *transfer = before ? before->next : queue->first;
 
-	lookups->waiting[class].first = transfer->next;
+	if (before)
+		before->next = transfer->next;
+	else
+		queue->first = transfer->next;
+	if (queue->last == transfer)
+		queue->last = before;
 	lookups->waiting_count--;
 	return transfer;
+}
+
+/* The first of a queue that may begin; those of one group wait together. */
+static Transfer *
+take_ready(Lookups *lookups, LookupClass class, int busy)
+{
+	Transfer   *before = NULL;
+
+	if (busy > limits[class])
+		return NULL;
+	for (Transfer *t = lookups->waiting[class].first; t; t = t->next)
+	{
+		if (has_room(lookups, t, busy))
+			return take_out(lookups, class, before);
+		before = t;
+	}
+	return NULL;
 }
 
 Transfer *
 wh_lookup_call_next(Lookups *lookups)
 {
+	int			busy = count_busy(lookups);
+
 	for (int class = LOOKUP_CLASSES - 1; class >= 0; class--)
 	{
-		Transfer   *transfer;
+		Transfer   *transfer = take_ready(lookups, class, busy);
 
-		if (lookups->waiting[class].first == NULL || !has_room(lookups, class))
+		if (transfer == NULL)
 			continue;
-		transfer = take_first(lookups, class);
 		transfer->is_called = true;
 		lookups->called_count++;
+		lookups->of_group[transfer->group]++;
 		return transfer;
 	}
 	return NULL;
@@ -172,7 +266,7 @@ wh_lookup_give_up_next(Lookups *lookups)
 		Transfer   *transfer = lookups->waiting[class].first;
 
 		if (transfer && now - transfer->started_us >= transfer->timeout_us)
-			return take_first(lookups, class);
+			return take_out(lookups, class, NULL);
 	}
 	return NULL;
 }
@@ -180,7 +274,10 @@ wh_lookup_give_up_next(Lookups *lookups)
 void
 wh_lookup_end(Transfer *transfer)
 {
+	if (transfer->is_called)
+		forget_lookup(&transfer->client->lookups, transfer->group);
 	stop_calling(transfer);
+	leave_behind(transfer);
 	if (transfer->name != 0)
 		known_names[(transfer->name >> 32) % KNOWN_NAMES] = transfer->name |
 			(transfer->is_dialled || transfer->is_blocked);

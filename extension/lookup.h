@@ -11,11 +11,18 @@
  * Names differ in how many threads may be busy when they begin one: those that
  * got no address last time may fill half of them, so that new names find room
  * beside them, and names that were answered last time beside both.
+ *
+ * Of names that were not answered last time, the organizations have fair shares:
+ * see fair.h.
  */
 #ifndef WH_LOOKUP_H
 #define WH_LOOKUP_H
 
 #include <stdbool.h>
+
+#include "fair.h"
+
+#define MAX_LOOKUPS 64
 
 typedef enum LookupClass
 {
@@ -38,10 +45,18 @@ typedef struct Lookups
 	LookupQueue waiting[LOOKUP_CLASSES];
 	int			waiting_count;
 	int			called_count;	/* called up, thread not yet begun */
+	int			live_count;		/* begun and not answered, transfer there */
+	int			of_group[WH_GROUPS];	/* those, and those left behind */
+	unsigned	left[MAX_LOOKUPS];	/* groups of those left behind, a ring */
+	int			left_first;
+	int			left_count;
 } Lookups;
 
 /* libcurl is about to look a name up; false: not now, wait for a call. */
 extern bool wh_lookup_begin(struct Transfer *transfer);
+
+/* An address was found. */
+extern void wh_lookup_answered(struct Transfer *transfer);
 
 /* Put a transfer that was told so at the end of its queue. */
 extern void wh_lookup_wait(struct Transfer *transfer);

@@ -44,7 +44,7 @@ plan_delivery(TakePlan *plan, Endpoint *endpoint, const char *event_type,
 	delivery->context = context;
 	delivery->endpoint = endpoint;
 	delivery->event_type = MemoryContextStrdup(context, event_type);
-	wh_roster_note_start(endpoint);
+	delivery->is_unproven = wh_roster_note_start(endpoint);
 	plan->places--;
 	if (endpoint->revision != revision)
 	{

@@ -6,12 +6,18 @@
  * (RFC 5681, slow start) and reduced to one by a failure, so that endpoints
  * that hang never hold more than a few of the worker's places.
  *
+ * Nor do they hold all of them together.  Requests to endpoints that have not
+ * succeeded yet, or not since they failed, have a share of the places, and a
+ * group of them three times what it leaves of that, so that what nobody answers
+ * slows neither those that are known to work nor others that are new.
+ *
  * A rate limit spaces the starts of requests (the generic cell rate algorithm
  * of ITU-T I.371), with bursts of a few milliseconds' worth, because a worker
  * takes several at once.
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -24,6 +30,12 @@
 
 static HTAB *roster;
 static TimestampTz earliest_due = DT_NOEND;
+
+/* Requests to endpoints that are not proven: all, and by group */
+static int	unproven_count;
+static int	unproven_of_group[WH_GROUPS];
+static bool is_share_awaited;
+static bool is_stale;			/* earliest_due, since a share has room again */
 
 void
 wh_roster_create(void)
@@ -89,12 +101,37 @@ max_in_flight(const Endpoint *endpoint)
 		wh_max_in_flight_per_endpoint;
 }
 
+/* How many requests there may be with those to an endpoint like this one. */
+static int
+share_limit(const Endpoint *endpoint)
+{
+	return endpoint->failing_since != 0 ? wh_max_in_flight / 2 :
+		wh_max_in_flight * 3 / 4;
+}
+
+static bool
+is_proven(const Endpoint *endpoint)
+{
+	return endpoint->succeeded_at != 0 && endpoint->failing_since == 0;
+}
+
+static bool
+has_share(const Endpoint *endpoint)
+{
+	if (is_proven(endpoint) || unproven_count == 0 ||
+		wh_fair_has_room(unproven_of_group[endpoint->group], unproven_count,
+						 share_limit(endpoint)))
+		return true;
+	is_share_awaited = true;
+	return false;
+}
+
 static int
 window_places(const Endpoint *endpoint)
 {
 	int			window = Min(endpoint->window, max_in_flight(endpoint));
 
-	if (endpoint->is_paused || endpoint->is_held)
+	if (endpoint->is_paused || endpoint->is_held || !has_share(endpoint))
 		return 0;
 	/* One at a time after a crash, and as long as its limits are not known. */
 	if (endpoint->is_cautious || endpoint->context == NULL)
@@ -144,6 +181,8 @@ wh_roster_set_due(Endpoint *endpoint, TimestampTz due)
 TimestampTz
 wh_roster_earliest_due(void)
 {
+	if (is_stale)
+		wh_roster_refresh_earliest();
 	return earliest_due;
 }
 
@@ -163,6 +202,7 @@ void
 wh_roster_refresh_earliest(void)
 {
 	earliest_due = DT_NOEND;
+	is_stale = is_share_awaited = false;
 	wh_roster_visit(note_earliest, NULL);
 }
 
@@ -213,14 +253,33 @@ wh_roster_set_limits(Endpoint *endpoint, int max_in_flight,
 	endpoint->start_interval = start_interval;
 }
 
-void
+bool
 wh_roster_note_start(Endpoint *endpoint)
 {
+	bool		is_unproven = !is_proven(endpoint);
+
+	if (is_unproven)
+	{
+		unproven_count++;
+		unproven_of_group[endpoint->group]++;
+	}
 	endpoint->in_flight++;
 	if (endpoint->start_interval > 0)
 		endpoint->next_start = endpoint->start_interval +
 			Max(earliest_start(endpoint) + burst(endpoint),
 				GetCurrentTimestamp());
+	return is_unproven;
+}
+
+void
+wh_roster_note_end(Endpoint *endpoint, bool was_unproven)
+{
+	endpoint->in_flight--;
+	if (!was_unproven)
+		return;
+	unproven_count--;
+	unproven_of_group[endpoint->group]--;
+	is_stale |= is_share_awaited;
 }
 
 void
@@ -232,4 +291,14 @@ wh_roster_note_result(Endpoint *endpoint, bool is_success)
 	else if (endpoint->window < max_in_flight(endpoint))
 		endpoint->window++;
 	wh_roster_set_due(endpoint, endpoint->next_due);
+}
+
+void
+wh_roster_set_group(Endpoint *endpoint, const char *organization_id)
+{
+	/* What is on the wire was counted for the group that it had. */
+	if (endpoint->in_flight > 0)
+		return;
+	endpoint->group = hash_bytes((const unsigned char *) organization_id,
+								 strlen(organization_id)) % WH_GROUPS;
 }

@@ -10,6 +10,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "fair.h"
 #include "sign.h"
 
 #define WH_MAX_SECRETS 2
@@ -17,6 +18,7 @@
 typedef struct Endpoint
 {
 	int64		id;				/* hash key */
+	unsigned	group;			/* the number of its organization */
 	int64		revision;		/* of what is loaded; 0: nothing */
 	MemoryContext context;		/* holds the strings; NULL: nothing loaded */
 	char	   *organization_id;
@@ -92,8 +94,15 @@ extern int	wh_roster_places(const Endpoint *endpoint);
 extern void wh_roster_set_limits(Endpoint *endpoint, int max_in_flight,
 								 int64 start_interval);
 
-/* A request is as good as on the wire. */
-extern void wh_roster_note_start(Endpoint *endpoint);
+/*
+ * A request is as good as on the wire; true: its endpoint is not proven, which
+ * is to be told when the request is over.
+ */
+extern bool wh_roster_note_start(Endpoint *endpoint);
+extern void wh_roster_note_end(Endpoint *endpoint, bool was_unproven);
+
+/* Which organization it belongs to: those of a number share what they may. */
+extern void wh_roster_set_group(Endpoint *endpoint, const char *organization_id);
 
 /* Note how an attempt ended: a window grows with successes. */
 extern void wh_roster_note_result(Endpoint *endpoint, bool is_success);

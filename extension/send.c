@@ -168,6 +168,8 @@ send_one(Delivery *delivery)
 	request.body = delivery->body->bytes;
 	request.body_length = delivery->body->length;
 	request.timeout_ms = endpoint->timeout_ms;
+	request.group = endpoint->group;
+	request.is_failing = endpoint->failing_since != 0;
 	request.owner = delivery;
 	if (wh_http_start(client, &request))
 		note_on_wire(delivery);

@@ -213,7 +213,7 @@ take_news(TakePlan *plan, Cursor *cursor)
 void
 wh_take_release(Delivery *delivery)
 {
-	delivery->endpoint->in_flight--;
+	wh_roster_note_end(delivery->endpoint, delivery->is_unproven);
 	freed++;
 	ended_at = wh_clock_now();
 	if (delivery->is_suspect)

@@ -31,6 +31,7 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	Transfer   *transfer = arg;
 
+	wh_lookup_answered(transfer);
 	if (!wh_guard_address_allowed(&address->addr,
 								  &transfer->client->options.policy))
 	{
@@ -264,6 +265,8 @@ wh_transfer_prepare(Transfer *transfer, const HttpRequest *request)
 	result->owner = request->owner;
 	transfer->timeout_us = request->timeout_ms * (int64_t) 1000;
 	transfer->is_called = false;
+	transfer->group = request->group;
+	transfer->is_failing = request->is_failing;
 	wh_transfer_restart(transfer);
 	transfer->queued_us = transfer->started_us;
 	return set_headers(transfer, request->headers) &&

@@ -29,6 +29,9 @@ typedef struct Transfer
 	bool		is_called;		/* and may do it now */
 	uint64_t	name;			/* looked up, as a hash; 0: none was */
 	LookupClass lookup_class;
+	unsigned	group;
+	bool		is_failing;		/* its name is not new, for all we know */
+	bool		is_looking_up;
 	int64_t		queued_us;
 	int64_t		started_us;
 	int64_t		timeout_us;

@@ -276,7 +276,13 @@ for my $name (qw(closed other six))
 }
 is(join('|', map { $_ // '' } @{ $ended{open} }{qw(error error_class response_status is_soon)}),
 	'address is not allowed|blocked||1', 'which says nothing');
+emit_to_all(qw(open closed other six)) for 1 .. 4;
 is_deeply([ dialled() ], [], 'none of them was dialled');
+is($t->sql("select string_agg(organization_id, ' ' order by organization_id) from
+		(select organization_id from webhook.attempt
+		where organization_id in ('open', 'closed', 'other', 'six')
+		group by 1 having percentile_disc(0.5) within group (order by duration) < '50 ms') x"),
+	'closed open other six', 'each as soon as its name is known');
 
 # redirects_are_not_followed
 Namespace::serve_names({ 'hooks.example.com' => "A $public" });
