@@ -64,9 +64,9 @@ typedef struct HttpResult
 	HttpErrorClass error_class;
 	char		error[WH_HTTP_ERROR_SIZE];	/* empty after a success */
 	int			status;			/* 0: no status line arrived */
-	const char *headers;		/* as received, then perhaps WH_ANSWER_CUT */
+	char	   *headers;		/* as received, then perhaps WH_ANSWER_CUT */
 	size_t		headers_length;
-	const unsigned char *body;
+	unsigned char *body;
 	size_t		body_length;
 	bool		is_truncated;	/* the body was longer than body_limit */
 	int64_t		waited_us;		/* for a name look-up, before it started */

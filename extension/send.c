@@ -15,6 +15,7 @@
 #include "request.h"
 #include "send.h"
 #include "settings.h"
+#include "text.h"
 
 static HttpClient *client;
 static Delivery *local_results; /* ended before they were sent */
@@ -203,6 +204,18 @@ wh_send_run(void)
 	wh_http_run(client);
 }
 
+/* A receiver may send back what it was sent: the log must not show it. */
+static void
+mask_own_headers(HttpResult *result, const Endpoint *endpoint)
+{
+	if (endpoint->own_headers == NULL)
+		return;
+	wh_text_mask_values(result->headers, result->headers_length,
+						endpoint->own_headers);
+	wh_text_mask_values((char *) result->body, result->body_length,
+						endpoint->own_headers);
+}
+
 Delivery *
 wh_send_next_finished(void)
 {
@@ -221,6 +234,7 @@ wh_send_next_finished(void)
 	delivery = result->owner;
 	delivery->ended_at = GetCurrentTimestamp();
 	delivery->started_at += result->waited_us;
+	mask_own_headers(result, delivery->endpoint);
 	delivery->result = result;
 	delivery->is_from_client = true;
 	forget_on_wire(delivery);

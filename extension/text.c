@@ -10,6 +10,7 @@
 #include "text.h"
 
 #define ESCAPE_SIZE 4			/* \xNN */
+#define MASKED_MIN 8			/* characters of what may be a secret */
 
 /* What stands at the start of some bytes that are not a UTF-8 character */
 #define NOT_UTF8 0
@@ -230,4 +231,39 @@ write_escape(unsigned char byte, char *out)
 	out[1] = 'x';
 	out[2] = hex[byte >> 4];
 	out[3] = hex[byte & 15];
+}
+
+static void
+mask(char *bytes, size_t length, const char *secret, size_t secret_length)
+{
+	char	   *found;
+
+	if (secret_length < MASKED_MIN)
+		return;
+	while ((found = memmem(bytes, length, secret, secret_length)) != NULL)
+	{
+		memset(found, '*', secret_length);
+		length -= found + secret_length - bytes;
+		bytes = found + secret_length;
+	}
+}
+
+void
+wh_text_mask_values(char *bytes, size_t length, const char *lines)
+{
+	const char *end;
+
+	for (; (end = strstr(lines, "\r\n")) != NULL; lines = end + 2)
+	{
+		const char *value = strstr(lines, ": ");
+		const char *word = end;
+
+		if (value == NULL || value >= end)
+			continue;
+		value += 2;
+		while (word > value && word[-1] != ' ')
+			word--;
+		mask(bytes, length, value, end - value);
+		mask(bytes, length, word, end - word);
+	}
 }

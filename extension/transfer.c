@@ -302,7 +302,7 @@ void
 wh_transfer_finish(Transfer *transfer, CURLcode code)
 {
 	HttpResult *result = &transfer->result;
-	const Answer *answer = &transfer->answer;
+	Answer	   *answer = &transfer->answer;
 	long		status = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);

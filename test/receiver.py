@@ -103,6 +103,10 @@ BEHAVIOURS = {
         status, b"", "Location: " + request.query["to"]),
     "retry-after": lambda request, seconds, status: answer(
         status, b"later", "Retry-After: " + seconds),
+    # Sends back what it should keep to itself.
+    "echo": lambda request: answer(
+        500, f"got {request.first('authorization')}, thank you".encode(),
+        f"X-Echo: {request.first('authorization')}"),
     "gone": lambda request: answer(410, b"gone"),
     "body": lambda request, length: answer(200, b"x" * int(length)),
     "binary": lambda request: answer(

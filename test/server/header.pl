@@ -54,6 +54,13 @@ is( $t->sql("select count(*) from webhook.attempt a, webhook.delivery_log d
 		where a::text || d::text like '%canary%'"),
 	0, 'and not their values');
 
+# also_where_a_receiver_sends_them_back
+my $echo = $t->attempt_at('/echo', headers => q('{"Authorization": "Bearer canary-echo"}'));
+is($echo->{response_body}, 'got ' . '*' x 18 . ', thank you', 'an echo in a body');
+like($echo->{response_headers}, qr/X-Echo: \*{18}\r/, 'and in a header are masked');
+is($t->sql("select response_body from webhook.test($echo->{endpoint_id})"),
+	$echo->{response_body}, 'by a test, too');
+
 # a_change_reaches_the_next_attempt
 $t->sql("insert into webhook.endpoint_header values ($own, 'X-Team', 'red')");
 $t->emit;

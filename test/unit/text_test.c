@@ -265,6 +265,19 @@ reserved_headers(void)
 		  "reserved: the prefixes are a list");
 }
 
+static void
+masked_values(void)
+{
+	char		bytes[] = "Bearer token-12, token-12; token-1 reds redredred";
+
+	wh_text_mask_values(bytes, strlen(bytes),
+						"A: Bearer token-12\r\nB: red\r\nC: redredred\r\n");
+	check(strcmp(bytes, "***************, ********; token-1 reds *********") == 0,
+		  "values and tokens are masked, short ones are not: %s", bytes);
+	wh_text_mask_values(bytes, 0, "A: Bearer token-12\r\n");
+	check(strncmp(bytes, "***************,", 16) == 0, "nothing in nothing");
+}
+
 int
 main(void)
 {
@@ -276,6 +289,7 @@ main(void)
 	header_names();
 	header_values();
 	reserved_headers();
+	masked_values();
 	printf("1..%d\n", tests);
 	return failures > 0;
 }
