@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 use Webhook;
 
 # The WAL writer flushes nothing meanwhile: what is counted is asked for.
@@ -50,5 +51,16 @@ cmp_ok($delivered, '<', 2.5 * $events, 'results are not flushed');
 # events_for_nobody_cost_no_flush
 cmp_ok(flushes_of('team.member_added', 0), '<', 1.5 * $events,
 	'an event for nobody is flushed by who emits it only');
+
+# commits_that_go_on_coming_share_a_take: one every 8 ms, but for the first
+# four, and one for results that were waiting.
+my $many = 400;
+my ($before, $start) = (flushes(), time);
+$t->sql("select webhook.emit('review.completed', 'org_1', '{}');\n" x $many);
+$t->wait_until_done;
+my $allowed = (time - $start) / 0.008 + 10;
+cmp_ok(flushes() - $before - $many, '<', $allowed,
+	"$many commits are taken in less than $allowed takes");
+$t->wait_for_journal(1 + $events + $many);
 
 done_testing();
