@@ -22,6 +22,7 @@ comment on function webhook._sums(int[], int) is 'Internal: sums of so many neig
 create function webhook._short_time(seconds float8) returns text
 language sql immutable parallel safe
 return case
+    when seconds > 0 and seconds < 0.00095 then greatest(round(seconds::numeric * 1000, 1), 0.1) || ' ms'
     when seconds < 0.9995 then round(seconds::numeric * 1000) || ' ms'
     when seconds < 9.95 then round(seconds::numeric, 1) || ' s'
     when seconds < 99.5 then round(seconds::numeric) || ' s'
@@ -55,7 +56,8 @@ begin atomic
     union all
     (select left(format('worker %s/%s %s%s, %s on the wire%s', w.index + 1, w.total, w.state,
                         ' for ' || webhook._short_time(extract(epoch from clock_timestamp() - w.since)::float8),
-                        w.in_flight, ': ' || nullif(w.last_error, '')), 118)
+                        w.in_flight,
+                        case when w.state <> 'running' then ': ' || nullif(w.last_error, '') end), 118)
        from webhook._workers() w order by w.index limit 4)
     union all
     select 'no worker: webhook is not in shared_preload_libraries' where not exists (select from webhook._workers())

@@ -43,13 +43,14 @@ comment on function webhook._bars(bigint[], bigint[], int, int) is 'Internal: SV
 create function webhook._curve(class text, numbers float8[], top float8, width int, height int) returns text
 language sql immutable parallel safe
 begin atomic
-    select format('<polyline class="%s" points="%s"/>', class,
-                  string_agg(round(((i - 0.6) * width / cardinality(numbers))::numeric, 1) || ','
-                             || round((height - numbers[i] * height / top)::numeric, 1), ' ' order by i))
+    select case when count(*) = 1 then format('<circle class="%s" cx="%s" cy="%s" r="3"/>', class, min(x), min(y))
+                else format('<polyline class="%s" points="%s"/>', class, string_agg(x || ',' || y, ' ' order by i)) end
       from generate_subscripts(numbers, 1) i
+     cross join lateral (select round(((i - 0.6) * width / cardinality(numbers))::numeric, 1),
+                                round((height - numbers[i] * height / top)::numeric, 1)) as p(x, y)
      where numbers[i] is not null;
 end;
-comment on function webhook._curve(text, float8[], float8, int, int) is 'Internal: an SVG line through numbers of which top is at the upper edge; a NULL is passed over';
+comment on function webhook._curve(text, float8[], float8, int, int) is 'Internal: an SVG line through numbers of which top is at the upper edge, or a point where there is one number; a NULL is passed over';
 
 create function webhook._frame(inner_svg text, top text, since timestamptz, until timestamptz, width int, height int) returns text
 language sql stable parallel safe

@@ -124,8 +124,8 @@ is(decode_utf8($t->sql("select webhook._sparkline('{0,1,2,3,4,5,6,7,8}', 8)")),
 	" \x{2581}\x{2582}\x{2583}\x{2584}\x{2585}\x{2586}\x{2587}\x{2588}", 'elsewhere blocks');
 
 # short_times
-is( $t->sql("select string_agg(webhook._short_time(s), ', ') from unnest('{0,0.0124,0.9996,1.25,9.96,59,100,5000,86400,1e6}'::float8[]) s"),
-	'0 ms, 12 ms, 1.0 s, 1.3 s, 10 s, 59 s, 2 min, 83 min, 24 h, 12 d', 'durations in six characters');
+is( $t->sql("select string_agg(webhook._short_time(s), ', ') from unnest('{0,0.00001,0.0004,0.0124,0.9996,1.25,9.96,59,100,5000,86400,1e6}'::float8[]) s"),
+	'0 ms, 0.1 ms, 0.4 ms, 12 ms, 1.0 s, 1.3 s, 10 s, 59 s, 2 min, 83 min, 24 h, 12 d', 'durations in six characters');
 
 SKIP:
 {
@@ -137,5 +137,16 @@ SKIP:
 	like(promtool('', 'test', 'rules', "$docs/alerts-test.yml"), qr/SUCCESS/,
 		'which fire when they should');
 }
+
+# a_worker_that_fails_says_why, and that alone
+my $locker = $t->session;
+$locker->query_safe('begin; lock table webhook.attempt in access exclusive mode');
+$t->emit;
+Webhook::wait_until('the dashboard to show an error', undef,
+	sub { (dashboard())[1] =~ /^worker 1\/1 failing .*: canceling statement due to lock timeout$/ });
+$locker->query_safe('rollback');
+$locker->quit;
+Webhook::wait_until('the worker to run', undef, sub { (dashboard())[1] =~ /^worker 1\/1 running/ });
+unlike((dashboard())[1], qr/canceling/, 'an error that is over is not shown beside a worker that runs');
 
 done_testing();

@@ -19,7 +19,7 @@ sub parsed
 
 	IPC::Run::run([ 'python3', '-c', <<'END' ], '<', \$page, '>', \$output, '2>', \$complaint);
 import html.parser, sys
-known = set("html head meta title style body main h1 h2 p div span i svg line rect polyline text table tr th td code br footer".split())
+known = set("html head meta title style body main h1 h2 p div span i svg line rect polyline circle text table tr th td code br footer".split())
 open_ones, text, odd = [], [], set()
 class Parser(html.parser.HTMLParser):
     def handle_starttag(self, tag, attributes):
@@ -63,6 +63,7 @@ like($page, qr{events</div><div class="big">1<}, 'one event');
 like($page, qr{attempts</div><div class="big">2<}, 'two attempts');
 like($page, qr{succeeded</div><div class="big">50.0 %<}, 'half of them succeeded');
 like($page, qr{deliveries failed</div><div class="big">1<}, 'one delivery failed');
+like($page, qr{<circle class="p50"}, 'durations of one moment are a point');
 
 # since_when
 for my $since ("'7 days'", "interval '1 hour'", "now() - interval '1 hour'",
