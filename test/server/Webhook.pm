@@ -386,6 +386,22 @@ sub arrivals
 	return %times;
 }
 
+# Put a recorder in front, which clients reach from now on; the file of what they
+# send.
+sub record
+{
+	my ($self) = @_;
+	my $home = "$self->{home}.recorder";
+
+	push @processes,
+	  IPC::Run::start(
+		[ 'python3', "$tools/recorder.py", $self->{port}, "$home.port", "$home.bytes" ],
+		'<', \undef, '>', "$home.log", '2>&1');
+	Webhook::wait_until('the recorder', 20, sub { -e "$home.port" });
+	$self->{port} = slurp_file("$home.port") + 0;
+	return "$home.bytes";
+}
+
 sub stop
 {
 	my ($self) = @_;

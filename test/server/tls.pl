@@ -14,15 +14,36 @@ my $missing = "$certificate is from an authority that is not trusted, "
   . 'or an intermediate certificate is missing';
 my $handshake = 'the TLS handshake failed';
 
+# How many bytes of what a client sent may be those of a request: RFC 8446,
+# section 5.1; undef when it is not all TLS.  The end of the client's handshake,
+# which comes before libcurl looks at the name, takes up to 69, an alert 19.
+sub application_bytes
+{
+	my ($record) = @_;
+	my $bytes = slurp_file($record);
+	my $sum = 0;
+
+	while (length $bytes)
+	{
+		my ($type, undef, $length) = unpack 'C n n', $bytes;
+		return if $type < 20 || $type > 23;
+		$sum += $length if $type == 23;
+		substr($bytes, 0, 5 + $length) = '';
+	}
+	return $sum;
+}
+
 sub fails_with
 {
 	my ($name, $error, %options) = @_;
 	my $receiver = Webhook::start_receiver(%options);
+	my $record = $receiver->record;
 	my $attempt = $t->attempt_at($receiver->url('/ok'));
 
 	is("$attempt->{error_class}: $attempt->{error}", "tls: $error", $name);
 	is($attempt->{response_status}, undef, "$name: there was no answer");
-	is(scalar($receiver->journal), 0, "$name: nothing of the request was sent");
+	is(scalar($receiver->journal), 0, "$name: there was no request");
+	cmp_ok(application_bytes($record) // 1000, '<=', 69 + 2 * 19, "$name: nothing of it was sent");
 }
 
 # certificates_that_do_not_hold
@@ -45,8 +66,10 @@ fails_with('a reset in the handshake', $handshake, 'tls-abort' => 1);
 for my $options ([ cert => 'chained' ], [ 'tls-max' => '1.2' ])
 {
 	my $receiver = Webhook::start_receiver(@$options);
+	my $record = $receiver->record;
 
 	is($t->attempt_at($receiver->url('/ok'))->{response_status}, 200, "@$options: delivered");
+	cmp_ok(application_bytes($record), '>', 500, "@$options: in TLS, all of it");
 }
 
 # the_file_of_authorities_is_read_at_each_reload, also by a worker that is never
