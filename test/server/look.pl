@@ -138,15 +138,4 @@ SKIP:
 		'which fire when they should');
 }
 
-# a_worker_that_fails_says_why, and that alone
-my $locker = $t->session;
-$locker->query_safe('begin; lock table webhook.attempt in access exclusive mode');
-$t->emit;
-Webhook::wait_until('the dashboard to show an error', undef,
-	sub { (dashboard())[1] =~ /^worker 1\/1 failing .*: canceling statement due to lock timeout$/ });
-$locker->query_safe('rollback');
-$locker->quit;
-Webhook::wait_until('the worker to run', undef, sub { (dashboard())[1] =~ /^worker 1\/1 running/ });
-unlike((dashboard())[1], qr/canceling/, 'an error that is over is not shown beside a worker that runs');
-
 done_testing();
