@@ -19,6 +19,8 @@ my $paused = $t->endpoint('/ok/paused');
 my $retried = $t->endpoint('/status/500,200', retry_schedule => "'{1h}'", events => "'{team.*}'");
 my $done = $t->endpoint('/ok/done', events => "'{repository.*}'");
 $t->emit(event => 'repository.added') for 1 .. 3;
+$t->wait_for_journal(6);
+$t->wait_until_done;
 $t->sql("update webhook.endpoint set status = 'paused' where id = $paused");
 my @waiting = map { $t->emit } 1 .. 3;
 my $retry = $t->emit(event => 'team.member_added');
