@@ -46,8 +46,9 @@ sub is_silent
 	my ($what, $copy, $database) = @_;
 	my $offset = requests();
 
-	$copy->poll_query_until($database, "select bool_and(state = 'copy') from webhook.status");
+	# A worker that ran before it became a copy looks again when something changes.
 	$copy->safe_psql($database, "update webhook.endpoint set status = 'enabled'");
+	$copy->poll_query_until($database, "select bool_and(state = 'copy') from webhook.status");
 	my $new = $copy->safe_psql($database, "select webhook.emit('review.completed', 'org_1', '{}')");
 	$copy->safe_psql($database, "update webhook.queue set next_attempt_at = clock_timestamp() where attempts = 1");
 
