@@ -386,6 +386,18 @@ sub arrivals
 	return %times;
 }
 
+# How often each delivery, as "path id", arrived from an offset of the journal on;
+# a reference to a hash.
+sub arrived_since
+{
+	my ($self, $offset) = @_;
+	my @journal = $self->journal;
+	my %times;
+
+	$times{"$_->{path} $_->{id}"}++ for @journal[ $offset .. $#journal ];
+	return \%times;
+}
+
 # Put a recorder in front, which clients reach from now on; the file of what they
 # send.
 sub record

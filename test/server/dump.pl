@@ -159,17 +159,6 @@ sub emit_untaken
 	return @untaken;
 }
 
-# How often each delivery arrived from an offset of the journal on.
-sub arrived_since
-{
-	my ($offset) = @_;
-	my @journal = $t->receiver->journal;
-	my %times;
-
-	$times{"$_->{path} $_->{id}"}++ for @journal[ $offset .. $#journal ];
-	return \%times;
-}
-
 for my $round (1 .. $ENV{DUMP_ROUNDS} // 2)
 {
 	my $copy = "round_$round";
@@ -202,7 +191,7 @@ for my $round (1 .. $ENV{DUMP_ROUNDS} // 2)
 	$once{"/ok/paused $_"} = 1 for @waiting, @untaken;
 	$once{"/ok/open $_"} = $once{"/ok/busy $_"} = 1 for @untaken;
 	$once{"/status/500,200?retried $_"} = 1 for $team, @earlier;
-	is_deeply(arrived_since($offset), \%once, 'each delivery that was pending arrives once, nothing else does');
+	is_deeply($t->receiver->arrived_since($offset), \%once, 'each delivery that was pending arrives once, nothing else does');
 	push @waiting, @untaken;
 	push @earlier, $team;
 	$t->sql("drop database $copy");

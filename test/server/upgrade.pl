@@ -25,16 +25,6 @@ sub contents
 		} @tables };
 }
 
-sub arrived_since
-{
-	my ($offset) = @_;
-	my @journal = $t->receiver->journal;
-	my %times;
-
-	$times{"$_->{path} $_->{id}"}++ for @journal[ $offset .. $#journal ];
-	return \%times;
-}
-
 # What waits: for a paused endpoint, for a retry, and to be taken.
 my $open = $t->endpoint('/ok/open', events => "'{review.*}'");
 my $paused = $t->endpoint('/ok/paused', events => "'{review.*}'");
@@ -95,7 +85,7 @@ $new->poll_query_until('postgres', 'select not exists (select from webhook.queue
 my %once = ("/status/500,200?retried $retry" => 1);
 $once{"/ok/paused $_"} = 1 for @delivered;
 $once{"/ok/open $_"} = $once{"/ok/paused $_"} = 1 for @untaken, $later;
-is_deeply(arrived_since($offset), \%once, 'what was pending and what is new arrives once');
+is_deeply($t->receiver->arrived_since($offset), \%once, 'what was pending and what is new arrives once');
 is( $new->safe_psql('postgres', 'select count(*) from webhook.check()'), 0,
 	'webhook.check() finds nothing wrong');
 $new->stop;
