@@ -230,6 +230,9 @@ begin
            and webhook._subscribes(endpoint.events, e.event_type)
            and not exists (select from webhook.attempt a
                             where a.event_id = e.id and a.endpoint_id = replay.endpoint_id)
+           -- Not left to the conflict below: that row may have ended since we looked for attempts.
+           and not exists (select from webhook.queue q
+                            where q.event_id = e.id and q.endpoint_id = replay.endpoint_id)
            -- What a worker will take anyhow would arrive twice.
            and (endpoint.created_at > e.created_at or e.xid = '3'
                 or exists (select from webhook.cursor c
