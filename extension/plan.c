@@ -325,7 +325,7 @@ wh_plan_carry_out(TakePlan *plan)
 	{
 		plan->sending_delivery[i]->tid = plan->sending[i].tid;
 		add_to_list(&list, plan->sending_delivery[i],
-					plan->sending[i].event_type != NULL);
+					plan->sending[i].is_marked);
 	}
 	plan->row_count = plan->sending_count = 0;
 	return list;

@@ -166,6 +166,7 @@ read_due_row(uint64 number, DueRow *row)
 	row->is_paused = DatumGetBool(wh_statement_column(number, 10, &is_null));
 	row->is_redelivery = DatumGetBool(wh_statement_column(number, 11, &is_null));
 	row->interruptions = DatumGetInt32(wh_statement_column(number, 12, &is_null));
+	row->is_marked = false;
 }
 
 int

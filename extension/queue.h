@@ -56,6 +56,7 @@ typedef struct DueRow
 	text	   *payload;
 	int64		revision;
 	bool		is_paused;
+	bool		is_marked;		/* as on the wire, by wh_queue_mark_sending */
 } DueRow;
 
 /* What a due look asks of one endpoint. */
@@ -113,7 +114,10 @@ extern int	wh_queue_read_due(const DueWish *wishes, int count,
 
 extern void wh_queue_insert(QueueRow *rows, int count);
 
-/* Count an attempt for each row and mark it as on the wire. */
+/*
+ * Count an attempt for each row and mark it as on the wire, unless somebody has
+ * changed it meanwhile.
+ */
 extern void wh_queue_mark_sending(DueRow *rows, int count);
 
 /* Load what the roster does not have; ids of the same shard owner. */

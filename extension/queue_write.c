@@ -31,8 +31,9 @@ static Statement insert_rows = {
 	" select n.event_id, n.endpoint_id, n.created_at,"
 	"  case when n.is_sending then null else n.created_at end, $5,"
 	"  case when n.is_sending then 1 else 0 end"
-	" from unnest($1, $2, $3, $4)"
-	"  as n(event_id, endpoint_id, created_at, is_sending)"
+	" from unnest($1, $2, $3, $4) with ordinality"
+	"  as n(event_id, endpoint_id, created_at, is_sending, number)"
+	" order by n.number"
 	" on conflict do nothing"
 	" returning event_id, endpoint_id, ctid",
 	SPI_OK_INSERT_RETURNING, 5,
@@ -42,10 +43,11 @@ static Statement insert_rows = {
 static Statement mark_sending = {
 	"update webhook.queue q"
 	" set next_attempt_at = null, attempts = q.attempts + 1"
-	" from unnest($1, $2, $3) as d(tid, event_id, endpoint_id)"
+	" from unnest($1, $2, $3) with ordinality"
+	"  as d(tid, event_id, endpoint_id, number)"
 	" where q.ctid = d.tid and q.event_id = d.event_id"
 	"  and q.endpoint_id = d.endpoint_id"
-	" returning q.event_id, q.endpoint_id, q.ctid",
+	" returning d.number, q.ctid",
 	SPI_OK_UPDATE_RETURNING, 3,
 	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
 };
@@ -56,8 +58,9 @@ static Statement mark_sending = {
  */
 static Statement mark_free = {
 	"with free as materialized ("
-	" select q.ctid as tid, q.event_id, q.endpoint_id"
-	" from unnest($1, $2, $3) as d(tid, event_id, endpoint_id)"
+	" select d.*"
+	" from unnest($1, $2, $3) with ordinality"
+	"  as d(tid, event_id, endpoint_id, number)"
 	" join webhook.queue q on q.ctid = d.tid and q.event_id = d.event_id"
 	"  and q.endpoint_id = d.endpoint_id"
 	" for update of q skip locked)"
@@ -66,7 +69,7 @@ static Statement mark_free = {
 	" from free d"
 	" where q.ctid = d.tid and q.event_id = d.event_id"
 	"  and q.endpoint_id = d.endpoint_id"
-	" returning q.event_id, q.endpoint_id, q.ctid",
+	" returning d.number, q.ctid",
 	SPI_OK_UPDATE_RETURNING, 3,
 	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
 };
@@ -213,7 +216,6 @@ wh_queue_mark_sending(DueRow *rows, int count)
 	bool		is_wary = wh_session_meets_locks();
 	Datum		values[3];
 	uint64		marked;
-	uint64		at = 0;
 
 	if (count == 0)
 		return;
@@ -222,16 +224,15 @@ wh_queue_mark_sending(DueRow *rows, int count)
 							  false);
 	if (is_wary && marked < count)
 		wh_session_note_lock();
-	for (int i = 0; i < count; i++)
+
+	/* A row that is not among them was changed meanwhile: not ours to send. */
+	for (uint64 i = 0; i < marked; i++)
 	{
 		bool		is_null;
+		int64		number = DatumGetInt64(wh_statement_column(i, 1, &is_null));
 
-		/* A row that somebody changed meanwhile is not ours to send. */
-		if (at < marked &&
-			is_same_delivery(at, &rows[i].event_id, rows[i].endpoint_id))
-			rows[i].tid = *(ItemPointer) DatumGetPointer(wh_statement_column(at++, 3, &is_null));
-		else
-			rows[i].event_type = NULL;
+		rows[number - 1].tid = *(ItemPointer) DatumGetPointer(wh_statement_column(i, 2, &is_null));
+		rows[number - 1].is_marked = true;
 	}
 }
 
