@@ -19,11 +19,14 @@
 #include "utils/uuid.h"
 
 #include "catalogue.h"
+#include "clock.h"
 #include "outbox.h"
 #include "queue.h"
 #include "rows.h"
 #include "session.h"
 #include "statement.h"
+
+#define CAREFUL_MS 10000		/* after an insert that failed */
 
 static Statement insert_rows = {
 	"insert into webhook.queue"
@@ -97,8 +100,7 @@ enum QueueColumn
 	QUEUE_FIRST_ATTEMPT, QUEUE_INTERRUPTIONS, QUEUE_COLUMNS
 };
 
-/* The last insert failed: a row may have been there already. */
-static bool is_careful = false;
+static int64 careful_until;		/* see clock.h; 0: rows have not collided */
 
 /* Does row i of the result carry this key?  Columns 1 and 2. */
 static bool
@@ -173,23 +175,23 @@ insert_all(QueueRow *rows, int count)
 }
 
 /*
- * A redelivery may have queued what is about to be taken.  That is rare and
+ * Who cancels may have queued what is about to be taken.  That is rare and
  * looking is not cheap, so the first try takes it for impossible; when it
- * fails, whatever the reason, the next one looks.
+ * fails, whatever the reason, the next ones look.
  */
 void
 wh_queue_insert(QueueRow *rows, int count)
 {
-	bool		was_careful = is_careful;
+	int64		before = careful_until;
 
 	if (count == 0)
 		return;
-	is_careful = true;
-	if (was_careful)
+	careful_until = wh_clock_in(CAREFUL_MS);	/* unless we get to the end */
+	if (before != 0 && wh_clock_until(before) > 0)
 		insert_missing(rows, count);
 	else
 		insert_all(rows, count);
-	is_careful = false;
+	careful_until = before;
 }
 
 static void

@@ -16,10 +16,26 @@
 #include "trouble.h"
 
 #define PAUSE_MS 1000
+#define COLLISION_MS 5000		/* between collisions that are no trouble */
 #define COMPLAINT_MS 60000
 
 static int64 resume_at;			/* see clock.h */
 static int64 complaint_at;		/* no line in the log before */
+static int64 collision_at;		/* one before is trouble */
+
+/*
+ * Somebody was faster than us, who cancels for instance.  The next try will
+ * look first, so nothing is wrong, unless it meets the same.
+ */
+static bool
+is_collision(const ErrorData *error)
+{
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION ||
+		wh_clock_until(collision_at) > 0)
+		return false;
+	collision_at = wh_clock_in(COLLISION_MS);
+	return true;
+}
 
 static void
 tell(const ErrorData *error)
@@ -54,8 +70,11 @@ wh_trouble_run(void (*step) (void), MemoryContext context)
 		error = CopyErrorData();
 		FlushErrorState();
 		wh_session_abort();
-		tell(error);
-		resume_at = wh_clock_in(PAUSE_MS);
+		if (!is_collision(error))
+		{
+			tell(error);
+			resume_at = wh_clock_in(PAUSE_MS);
+		}
 		is_fine = false;
 		RESUME_INTERRUPTS();
 	}

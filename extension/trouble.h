@@ -9,7 +9,8 @@
 
 /*
  * Run a step of the worker's turn, in this memory context.  False when it
- * failed: then nothing should be tried before wh_trouble_pause has passed.
+ * failed: then nothing should be tried before wh_trouble_pause has passed,
+ * which is at once when somebody else was just faster.
  */
 extern bool wh_trouble_run(void (*step) (void), MemoryContext context);
 

@@ -254,7 +254,7 @@ turn(void)
 	if (is_fine == worker.has_failed)
 	{
 		worker.has_failed = !is_fine;
-		if (worker.is_ready)
+		if (worker.is_ready && (is_fine || wh_trouble_pause() > 0))
 			wh_slot_set_state(is_fine ? worker.verdict : WORKER_FAILING);
 	}
 	pg_atomic_write_u32(&wh_slot_mine()->in_flight, wh_send_in_flight());
