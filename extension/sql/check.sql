@@ -135,7 +135,7 @@ begin atomic
            'Make it initially immediate, or drop it.'
       from pg_trigger g
       join pg_class c on c.oid = g.tgrelid and c.relnamespace = 'webhook'::regnamespace
-     where g.tginitdeferred
+     where g.tginitdeferred and c.relname <> 'cancel_request'    -- where no worker writes
     union all
     select format('watch %s on %s', w.trigger, w.source), 'its trigger is disabled, and changes emit nothing',
            format('Run: alter table %s enable trigger %I', w.source, w.trigger)

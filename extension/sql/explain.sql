@@ -163,8 +163,9 @@ begin
     insert into webhook.attempt
     select a.* from cancelled c, webhook._cancellation(c.row, 'the payload was forgotten') a;
     -- What is on the wire ends as it ends, and no other attempt follows.
-    update webhook.queue q set first_attempt = -abs(q.first_attempt)
-     where q.event_id = any (event_ids);
+    insert into webhook.cancel_request
+    select q.event_id, q.endpoint_id from webhook.queue q where q.event_id = any (event_ids)
+    on conflict do nothing;
     get diagnostics sending = row_count;
     update webhook.attempt a set response_body = null, request_headers = null, response_headers = null
      where a.event_id = any (event_ids)

@@ -47,26 +47,49 @@ end;
 comment on function webhook._cancel_gone(tid[], uuid[], bigint[]) is
     'Internal: end deliveries that a worker queued while their endpoint was disabled or deleted, and what was cancelled before a worker took it';
 
-create function webhook._cancel_untaken(event_id uuid, endpoint_id bigint) returns bigint
+create unlogged table webhook.cancel_request (
+    event_id    uuid not null,
+    endpoint_id bigint not null,
+    primary key (event_id, endpoint_id)
+);
+comment on table webhook.cancel_request is 'Internal: deliveries that the current transaction cancels when it commits; otherwise empty';
+comment on column webhook.cancel_request.event_id is 'Event to cancel';
+comment on column webhook.cancel_request.endpoint_id is 'Endpoint at which it is cancelled';
+
+create function webhook._cancellable(event_id uuid, endpoint_id bigint) returns setof bigint
+language sql stable set search_path to pg_catalog, pg_temp
+begin atomic
+    select q.endpoint_id from webhook.queue q
+     where q.event_id = _cancellable.event_id and q.endpoint_id = coalesce(_cancellable.endpoint_id, q.endpoint_id)
+       and q.first_attempt > 0
+    union all
+    select t.id
+      from webhook.event e
+      join webhook.endpoint t on t.organization_id = e.organization_id
+     where e.id = _cancellable.event_id and t.id = coalesce(_cancellable.endpoint_id, t.id)
+       and webhook._will_be_taken(e, t)
+       and not exists (select from webhook.queue q where q.event_id = e.id and q.endpoint_id = t.id);
+end;
+comment on function webhook._cancellable(uuid, bigint) is
+    'Internal: endpoints, or the one given if it is among them, to which an event may still go: a worker has it for them or has yet to take it';
+
+create function webhook._cancel_untaken(event_id uuid, endpoint_id bigint) returns void
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
 declare
-    taken     bigint[];
-    cancelled bigint;
+    taken bigint[];
 begin
     if not exists (select from webhook.event e join webhook.endpoint t on t.organization_id = e.organization_id
-                    where e.id = _cancel_untaken.event_id and t.id = coalesce(_cancel_untaken.endpoint_id, t.id)
+                    where e.id = _cancel_untaken.event_id and t.id = _cancel_untaken.endpoint_id
                       and webhook._will_be_taken(e, t)) then
-        return 0;
+        return;
     end if;
-    -- One at a time; the second sees what the first has done.
-    perform from webhook.event e where e.id = _cancel_untaken.event_id for update;
     -- A worker that takes the event at this moment meets these rows: its own
     -- are there first, or it finds ours.  So they stay until it ends them.
     with queued as (
         insert into webhook.queue as q (event_id, endpoint_id, created_at, next_attempt_at, origin, first_attempt)
         select e.id, t.id, clock_timestamp(), clock_timestamp(), e.origin,
-               case when t.id = coalesce(_cancel_untaken.endpoint_id, t.id) then -1 else 1 end
+               case when t.id = _cancel_untaken.endpoint_id then -1 else 1 end
           from webhook.event e
           join webhook.endpoint t on t.organization_id = e.organization_id
          where e.id = _cancel_untaken.event_id and webhook._will_be_taken(e, t)
@@ -79,15 +102,58 @@ begin
      using webhook.event e, webhook.endpoint t
      where q.event_id = _cancel_untaken.event_id and q.endpoint_id = any (taken)
        and e.id = q.event_id and t.id = q.endpoint_id and not webhook._will_be_taken(e, t);
-    select count(*) into cancelled from webhook.queue q
-     where q.event_id = _cancel_untaken.event_id and q.endpoint_id = any (taken) and q.first_attempt < 0;
     update webhook.event e set xid = '3'    -- counts as taken
      where e.id = _cancel_untaken.event_id;
-    return cancelled;
 end
 $$;
 comment on function webhook._cancel_untaken(uuid, bigint) is
-    'Internal: take an event in place of the workers that have yet to take it, and cancel it at one endpoint or at all; returns how many';
+    'Internal: take an event in place of the workers if they have yet to take it for an endpoint, and cancel it there';
+
+create function webhook._cancel_now(event_id uuid, endpoint_id bigint) returns void
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+begin
+    perform webhook._cancel_untaken(event_id, endpoint_id);
+    -- What a worker is recording is seen as it leaves it; what was taken in its
+    -- place, now or before, is left to it.
+    perform from webhook.queue q
+      where q.event_id = _cancel_now.event_id and q.endpoint_id = _cancel_now.endpoint_id and q.first_attempt > 0
+        for update;
+    with ended as (
+        delete from webhook.queue q using webhook.event e
+         where q.event_id = _cancel_now.event_id and q.endpoint_id = _cancel_now.endpoint_id
+           and q.first_attempt > 0 and q.next_attempt_at is not null
+           and e.id = q.event_id and (q.attempts > 0 or e.xid <> '3')
+        returning q as row)
+    insert into webhook.attempt
+    select a.*
+      from ended d,
+           webhook._cancellation(d.row, case when webhook._is_forgotten(event_id) then 'the payload was forgotten'
+                                             else 'cancelled by hand' end) a;
+    update webhook.queue q set first_attempt = -q.first_attempt
+     where q.event_id = _cancel_now.event_id and q.endpoint_id = _cancel_now.endpoint_id and q.first_attempt > 0;
+end
+$$;
+comment on function webhook._cancel_now(uuid, bigint) is
+    'Internal: end a delivery as cancelled, whether a worker has taken it or not; what is on the wire ends as it ends, and no other attempt follows';
+
+create function webhook._cancel_at_commit() returns trigger
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: fired by whoever cancels, who has no grant on the queue
+as $$
+begin
+    perform webhook._cancel_now(new.event_id, new.endpoint_id);
+    delete from webhook.cancel_request r where r.event_id = new.event_id and r.endpoint_id = new.endpoint_id;
+    return null;
+end
+$$;
+comment on function webhook._cancel_at_commit() is 'Internal: carry out what was asked of webhook.cancel, the moment its transaction commits';
+
+-- At commit: a worker that came to the rows of a transaction that stays open
+-- would wait for it, and everybody else for the worker.
+create constraint trigger cancel_at_commit after insert on webhook.cancel_request
+deferrable initially deferred for each row execute function webhook._cancel_at_commit();
+alter table webhook.cancel_request enable always trigger cancel_at_commit;
 
 create function webhook.cancel(event_id uuid, endpoint_id bigint default null) returns bigint
 language plpgsql security definer set search_path to pg_catalog, pg_temp
@@ -95,40 +161,23 @@ language plpgsql security definer set search_path to pg_catalog, pg_temp
 as $$
 declare
     cancelled bigint;
-    ended     bigint;
-    stopped   bigint;
 begin
+    -- One at a time: the second sees what the first has done.
     perform from webhook.event e
-      where e.id = cancel.event_id and webhook._has_access(e.organization_id, 'manager');
+      where e.id = cancel.event_id and webhook._has_access(e.organization_id, 'manager')
+        for update;
     if not found then
         return 0;
     end if;
-    cancelled := webhook._cancel_untaken(cancel.event_id, cancel.endpoint_id);
-    -- What a worker is recording is seen as it leaves it; what was taken in its
-    -- place, now or before, is left to it.
-    perform from webhook.queue q
-      where q.event_id = cancel.event_id and q.endpoint_id = coalesce(cancel.endpoint_id, q.endpoint_id)
-        and q.first_attempt > 0
-      order by q.endpoint_id for update;
-    with ended as (
-        delete from webhook.queue q using webhook.event e
-         where q.event_id = cancel.event_id and q.endpoint_id = coalesce(cancel.endpoint_id, q.endpoint_id)
-           and q.first_attempt > 0 and q.next_attempt_at is not null
-           and e.id = q.event_id and (q.attempts > 0 or e.xid <> '3')
-        returning q as row),
-    logged as (
-        insert into webhook.attempt
-        select a.* from ended d, webhook._cancellation(d.row, 'cancelled by hand') a)
-    select count(*) into ended from ended;
-    update webhook.queue q set first_attempt = -q.first_attempt
-     where q.event_id = cancel.event_id and q.endpoint_id = coalesce(cancel.endpoint_id, q.endpoint_id)
-       and q.first_attempt > 0;
-    get diagnostics stopped = row_count;
-    return cancelled + ended + stopped;
+    insert into webhook.cancel_request
+    select cancel.event_id, c from webhook._cancellable(cancel.event_id, cancel.endpoint_id) c
+    on conflict do nothing;
+    get diagnostics cancelled = row_count;
+    return cancelled;
 end
 $$;
 comment on function webhook.cancel(uuid, bigint) is
-    'End what is not delivered yet of an event, at one endpoint or at all, as cancelled, whether a worker has taken it or not; an attempt on the wire ends as it ends, and no other follows. Returns how many deliveries; 0 when there are none, or no such event';
+    'End what is not delivered yet of an event, at one endpoint or at all, as cancelled, whether a worker has taken it or not, when the transaction commits; an attempt on the wire by then ends as it ends, and no other follows. Returns how many deliveries; 0 when there are none, or no such event';
 
 create function webhook._get_endpoint(endpoint_id bigint) returns webhook.endpoint
 language plpgsql stable set search_path to pg_catalog, pg_temp

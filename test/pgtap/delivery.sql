@@ -175,6 +175,12 @@ values (2008, 'org_1', 'https://hooks.example.com/h', '{1h}'),
        (2009, 'org_1', 'https://hooks.example.com/i', '{1h}');
 select pg_temp.take(:'event_id', id) from webhook.endpoint where id in (2008, 2009) \g /dev/null
 select pg_temp.fail(:'event_id', 2008, '2026-01-08 10:30:05+00') \g /dev/null
+savepoint uncommitted;
+select is(webhook.cancel(:'event_id', 2008), 1::bigint, 'cancel: it says what it will do');
+select is(webhook.cancel(:'event_id', 2008), 0::bigint, 'cancel: once');
+select is(pg_temp.shown(2008) ~ '^pending 1', true, 'cancel: and does it at commit');
+rollback to uncommitted;
+set constraints webhook.cancel_at_commit immediate;
 select is(webhook.cancel(:'event_id', 2008), 1::bigint, 'cancel: a retry that waits');
 select is(pg_temp.shown(2008) ~ '^cancelled 1 ended', true, 'cancel: it waits no more');
 select is(webhook.cancel(:'event_id', 2009), 1::bigint, 'cancel: an attempt on the wire');

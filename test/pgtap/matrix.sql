@@ -32,6 +32,7 @@ insert into matrix values
     ('access',             'r', 'r', 'r',    '', null, null),
     ('attempt',            '',  'r', 'r',    'r',
      $$select count(*) from webhook.attempt where organization_id = 'org_1'$$, '0'),
+    ('cancel_request',     '',  '',  '',     '', null, null),
     ('cursor',             '',  '',  '',     '', null, null),
     ('dashboard',          '',  'r', 'r',    '', null, null),
     ('delivery',           '',  'r', 'r',    'r',
@@ -289,7 +290,7 @@ select is_empty(
          and exists (select from pg_attribute a
                       where a.attrelid = c.oid and a.attname in ('organization_id', 'endpoint_id')
                         and not a.attisdropped)
-         and c.relname not in ('access', 'endpoint_secret', 'operation')$$,
+         and c.relname not in ('access', 'cancel_request', 'endpoint_secret', 'operation')$$,
     'a table with rows of organizations: row-level security');
 select is_empty(
     $$select c.oid::regclass

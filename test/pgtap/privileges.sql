@@ -266,7 +266,7 @@ select is_empty(
        where (proname in ('_make_secret', '_cancel_waiting', '_send_test', '_record',
                           '_maintain', '_drop_expired', '_interrupt', '_disable_endpoints',
                           '_judge_endpoints', '_tell_failed', '_tell_disabled', '_record_operational',
-                          '_cancel_gone', '_expire_waiting', '_schedule_retries', '_make_partition')
+                          '_cancel_gone', '_cancel_now', '_cancel_untaken', '_expire_waiting', '_schedule_retries', '_make_partition')
               or prorettype = 'trigger'::regtype and prosecdef)
          and has_function_privilege('regress_webhook_' || l.name, oid, 'execute')$$,
     'functions of workers are for nobody else');

@@ -27,8 +27,8 @@ sub requests
 # Emit to an endpoint that is slow to answer; its request is on the wire.
 sub emit_slowly
 {
-	my ($path) = @_;
-	my $endpoint = $t->endpoint($path, events => "'{team.member_added}'", timeout => "'20s'");
+	my ($path, %arguments) = @_;
+	my $endpoint = $t->endpoint($path, events => "'{team.member_added}'", timeout => "'20s'", %arguments);
 	my $event = $t->emit(event => 'team.member_added');
 
 	$t->wait_for_journal(1, qr/\Q$path\E/);
@@ -109,6 +109,35 @@ $t->wait_until_done;
 is(join(' ', map { requests($_, qr/paused/) } $some, $all, $none, $again), '1 0 1 1',
 	'and is not sent when the endpoint is enabled');
 
+# in_a_transaction_that_stays_open: nobody waits for it, and it is heard when it
+# commits.
+my ($busy, $waiting) = emit_slowly('/delay/1000/500?open', retry_schedule => "'{1h}'");
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+my ($untaken, $kept) = map { $t->emit } 1 .. 2;
+my $session = $t->session;
+$session->query_safe("begin");
+is($session->query_safe("select webhook.cancel('$untaken', $paused)"), 1, 'open: not taken');
+is($session->query_safe("select webhook.cancel('$untaken', $paused)"), 0, 'open: once');
+is($session->query_safe("select webhook.cancel('$busy', $waiting)"), 1, 'open: on the wire');
+$t->sql("update webhook.endpoint set status = 'paused' where id = $paused");
+$t->configure('webhook.enabled = on');
+$t->wait_for_sql("select count(*) = 4 from webhook.delivery where event_id in ('$untaken', '$kept')
+	and endpoint_id in ($one, $two) and status = 'succeeded'");
+$t->wait_for_sql("select status = 'pending' from webhook.delivery where event_id = '$busy' and endpoint_id = $waiting");
+is(delivery($untaken, $paused), 'pending 0 f', 'open: the others get theirs, and it is not cancelled yet');
+$session->query_safe("commit");
+is(delivery($untaken, $paused), 'cancelled 0 f', 'committed: cancelled');
+$session->query_safe("begin");
+is($session->query_safe("select webhook.cancel('$kept')"), 1, 'given: another');
+$session->query_safe("rollback");
+$session->quit;
+$t->sql("update webhook.endpoint set status = 'enabled' where id = $paused");
+$t->wait_until_done;
+is(join(' ', map { requests($_, qr/paused/) } $untaken, $kept), '0 1', 'rolled back: it is sent');
+is(delivery($busy, $waiting), 'cancelled 1 f', 'what was on the wire is not sent again');
+$t->sql("delete from webhook.endpoint where id = $waiting");
+
 # emitted_and_cancelled_in_one_transaction
 $event = $t->sql("begin; create temp table e as select webhook.emit('review.completed', 'org_1', '{}') as id;
 	select webhook.cancel(id) from e; select id from e; commit");
@@ -157,5 +186,9 @@ is( $t->sql("select count(*) from cancelled c where (select count(*) from webhoo
 my %times;
 $times{$_}++ for @sent;
 is(join(' ', grep { $times{$_} > 1 } keys %times), '', 'nothing was sent again');
+
+# no_trouble: a worker that finds what it takes cancelled makes nothing of it.
+unlike(PostgreSQL::Test::Utils::slurp_file($t->node->logfile), qr/could not do its work/,
+	'the worker had no trouble with any of it');
 
 done_testing();
