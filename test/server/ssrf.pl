@@ -1,7 +1,8 @@
 # Nobody reaches an address that is not allowed through an endpoint: the vectors
 # of test/vectors, at creation, at the first attempt, and after the answer of
 # the name server has changed.  All in a network without a way out, where a
-# receiver listens on every address: what it does not see did not happen.
+# receiver listens on every address, and the kernel counts the packets: what
+# neither sees did not happen.
 
 use strict;
 use warnings;
@@ -84,6 +85,25 @@ sub dialled
 
 	unlink $seen;
 	return @lines;
+}
+
+# What the kernel counts in this network, but for questions to the name server:
+# packets, and the first packets of connections.
+sub sent
+{
+	my %count = slurp_file('/proc/net/snmp6') =~ /^(\S+)\s+(\d+)$/gm;
+	my @lines = split /\n/, slurp_file('/proc/net/snmp');
+
+	while (my ($names, $numbers) = splice @lines, 0, 2)
+	{
+		my ($protocol, @names) = split ' ', $names;
+		my (undef, @numbers) = split ' ', $numbers;
+		@count{ map { $protocol . $_ } @names } = @numbers;
+	}
+	return {
+		packets => $count{'Ip:OutRequests'} + $count{Ip6OutRequests}
+		  - $count{'Udp:OutDatagrams'} - $count{Udp6OutDatagrams},
+		connections => $count{'Tcp:ActiveOpens'} };
 }
 
 # Only the vectors' own bytes are escaped.
@@ -180,6 +200,7 @@ is_deeply([ dialled() ], [], 'creation dials nobody');
 # at_the_first_attempt, when the URL is there in spite of all checks
 my @forbidden = grep { $_->{kind} =~ /addr|url/ && $_->{verdict} eq 'block' } @vectors;
 Namespace::serve_names({ 'hooks.example.com' => "A $public" });
+my $before = sent();
 my %ended = deliver_to(map { $_->{id} => url_of($_) } @forbidden);
 for my $vector (@forbidden)
 {
@@ -192,12 +213,15 @@ for my $vector (@forbidden)
 	  if $attempt->{error_class} eq 'blocked';
 }
 is_deeply([ dialled() ], [], 'nobody was dialled');
+is_deeply(sent(), $before, 'not one packet was sent');
 
 my @allowed = grep { $_->{kind} eq 'url' && $_->{verdict} eq 'allow' } @vectors;
 %ended = deliver_to(map { $_->{id} => $_->{input} } @allowed);
 is($ended{ $_->{id} }{response_status}, 404, "$_->{id} is delivered: $_->{why}")
   for @allowed;
-is(scalar(grep { $_ ne "$public 443" } dialled()), 0, 'to the public address only');
+my @dialled = dialled();
+is(scalar(grep { $_ ne "$public 443" } @dialled), 0, 'to the public address only');
+is(sent()->{connections} - $before->{connections}, scalar @dialled, 'whose connections are counted');
 
 # what_names_resolve_to: each address of the vectors behind a name of its own
 my @addresses = vectors_of('addr');
@@ -218,6 +242,7 @@ for my $vector (vectors_of('dns'))
 	$names{$name} =~ s/1st query //;
 }
 Namespace::serve_names(\%names);
+$before = sent();
 %ended = deliver_to(
 	(map { ("name_$_->{id}" => "https://\L$_->{id}.example.test/ok") } @addresses),
 	(map { ($_->{id} => $_->{input}) } vectors_of('dns')));
@@ -231,11 +256,12 @@ for my $vector (@addresses)
 }
 my %may = map { $_->{input} => 1 } grep { $_->{verdict} eq 'allow' } @addresses;
 $may{$public} = 1;
-my @dialled = dialled();
+@dialled = dialled();
 is_deeply([ grep { my ($address, $port) = split ' '; $port != 443 || !$may{$address} } @dialled ],
 	[], 'only allowed addresses were dialled');
 cmp_ok(scalar @dialled, '>=', scalar(grep { $_->{verdict} eq 'allow' } @addresses),
 	'and those were');
+is(sent()->{connections} - $before->{connections}, scalar @dialled, 'nothing else was tried');
 for my $vector (vectors_of('dns'))
 {
 	my $attempt = $ended{ $vector->{id} };
@@ -254,6 +280,7 @@ my @rebound = grep { $_->{verdict} eq 'block' } @addresses;
 %ended = deliver_to(
 	map { ("then_$_->{id}" => "https://\L$_->{id}-then.example.test/last") } @rebound);
 dialled();
+$before = sent();
 my %again = emit_to_all(map { "then_$_->{id}" } @rebound);
 for my $vector (@rebound)
 {
@@ -263,10 +290,12 @@ for my $vector (@rebound)
 		'200 blocked', "rebinding to $vector->{input}");
 }
 is_deeply([ dialled() ], [], 'nobody was dialled after the names had changed');
+is(sent()->{connections}, $before->{connections}, 'nor was it tried');
 
 # open_or_closed: 127.0.0.1 listens on 443 and not on 444
 Namespace::serve_names({ 'a.example.test' => 'A 127.0.0.1',
 	'b.example.test' => 'A 10.9.8.7', 'c.example.test' => 'AAAA ::1' });
+$before = sent();
 %ended = deliver_to(open => 'https://a.example.test/ok', closed => 'https://a.example.test:444/ok',
 	other => 'https://b.example.test:8443/ok', six => 'https://c.example.test:1000/ok');
 for my $name (qw(closed other six))
@@ -278,11 +307,38 @@ is(join('|', map { $_ // '' } @{ $ended{open} }{qw(error error_class response_st
 	'address is not allowed|blocked||1', 'which says nothing');
 emit_to_all(qw(open closed other six)) for 1 .. 4;
 is_deeply([ dialled() ], [], 'none of them was dialled');
+is(sent()->{connections}, $before->{connections}, 'nor was it tried');
 is($t->sql("select string_agg(organization_id, ' ' order by organization_id) from
 		(select organization_id from webhook.attempt
 		where organization_id in ('open', 'closed', 'other', 'six')
 		group by 1 having percentile_disc(0.5) within group (order by duration) < '50 ms') x"),
 	'closed open other six', 'each as soon as its name is known');
+
+# a_blocked_address_gets_no_socket: as the kernel is asked by the worker and its
+# threads
+SKIP:
+{
+	my $calls = "$home/calls";
+	my ($pid) = $t->worker_pids;
+
+	Namespace::serve_names({ 'a.example.test' => 'A 127.0.0.1',
+		'b.example.test' => 'A 10.9.8.7', 'good.example.test' => "A $public" });
+	my $strace = IPC::Run::start([ 'sh', '-c', 'exec strace "$@"', 'strace', '-f',
+		'-e', 'trace=socket,connect', '-o', $calls, '-p', $pid ],
+		'<', \undef, '>', "$calls.log", '2>&1');
+	Webhook::wait_until('strace', 20, sub { slurp_file("$calls.log") =~ /\S/ });
+	skip('needs strace', 3) if slurp_file("/proc/$pid/status") !~ /^TracerPid:\s+[1-9]/m;
+	deliver_to(
+		one => 'https://a.example.test/ok', two => 'https://b.example.test/ok',
+		three => 'https://169.254.169.254/ok', four => 'https://[fd00:ec2::254]/ok',
+		good => 'https://good.example.test/ok');
+	$strace->signal('INT');
+	$strace->finish;
+	my @calls = grep { !/htons\(53\)/ } split /\n/, slurp_file($calls);
+	is(scalar(grep { /connect\(.*"$public"/ } @calls), 1, 'strace sees the socket of who is allowed');
+	is_deeply([ grep { /connect\(/ && !/"$public"/ } @calls ], [], 'and no other is connected');
+	is(scalar(grep { /socket\(AF_INET6?, SOCK_STREAM/ } @calls), 1, 'or made');
+}
 
 # redirects_are_not_followed
 Namespace::serve_names({ 'hooks.example.com' => "A $public" });
