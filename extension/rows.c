@@ -86,6 +86,9 @@ fire_triggers(RowWriter *writer)
 						   security | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	AfterTriggerEndQuery(writer->estate);
+	/* What that has opened. */
+	ExecResetTupleTable(writer->estate->es_tupleTable, false);
+	ExecCloseResultRelations(writer->estate);
 	SetUserIdAndSecContext(user, security);
 }
 
