@@ -61,12 +61,19 @@ select subject, regexp_replace(problem, 'library \S+,', 'library VERSION,') as p
   from webhook.check() where subject in ('copy', 'version');
 rollback;
 
--- A member of the role that owns everything.
+-- The role that owns everything: with members, a member itself, with powers.
 create role regress_webhook_member;
 grant webhook to regress_webhook_member;
-select subject, problem, hint from webhook.check() where subject = 'role webhook';
-revoke webhook from regress_webhook_member;
-drop role regress_webhook_member;
-
+grant pg_read_server_files to webhook;
+alter role webhook createrole;
+select problem, hint from webhook.check() where subject = 'role webhook';
+alter role webhook nocreaterole;
 drop table review;
 drop extension webhook;
+
+-- CREATE EXTENSION says so, too.
+create extension webhook;
+drop extension webhook;
+revoke pg_read_server_files from webhook;
+revoke webhook from regress_webhook_member;
+drop role regress_webhook_member;

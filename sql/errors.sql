@@ -291,12 +291,18 @@ select webhook.recover(1001, '-infinity', 'infinity') as recovered, webhook.repl
 
 drop extension webhook;
 
--- The role that owns everything must be one that nobody can log in as.
+-- The role that owns everything must be one without power that nobody can log in
+-- as.
 alter role webhook login;
 create extension webhook;
 \echo :LAST_ERROR_SQLSTATE
 alter role webhook nologin superuser;
 create extension webhook;
-alter role webhook nosuperuser;
+alter role webhook nosuperuser createrole;
+create extension webhook;
+\echo :LAST_ERROR_SQLSTATE
+alter role webhook nocreaterole bypassrls;
+create extension webhook;
+alter role webhook nobypassrls;
 create extension webhook;
 drop extension webhook;

@@ -16,6 +16,31 @@ create function webhook._clock_jump(out noticed_at timestamptz, out by interval)
 language c volatile strict as 'MODULE_PATHNAME', 'webhook_clock_jump';
 comment on function webhook._clock_jump() is 'Internal: when it was noticed last that the clock had been set, and by how much; no row when it never was';
 
+create function webhook._check_role(out problem text, out hint text) returns setof record
+language sql volatile
+begin atomic
+    select 'it can log in or is a superuser', 'Run: alter role webhook nologin nosuperuser'
+      from pg_roles r
+     where r.rolname = 'webhook' and (r.rolcanlogin or r.rolsuper)
+    union all
+    select 'it may make roles or databases, replicate, or bypass row-level security',
+           'Run: alter role webhook nocreaterole nocreatedb noreplication nobypassrls'
+      from pg_roles r
+     where r.rolname = 'webhook' and (r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls)
+    union all
+    select format('role "%s" is a member and owns everything here', m.rolname),
+           format('Unless that is meant, run: revoke webhook from %I', m.rolname)
+      from pg_auth_members a
+      join pg_roles r on r.oid = a.roleid and r.rolname = 'webhook'
+      join pg_roles m on m.oid = a.member
+    union all
+    select format('it is a member of role "%s"', o.rolname), format('It needs no rights of others.  Run: revoke %I from webhook', o.rolname)
+      from pg_auth_members a
+      join pg_roles r on r.oid = a.member and r.rolname = 'webhook'
+      join pg_roles o on o.oid = a.roleid;
+end;
+comment on function webhook._check_role() is 'Internal: the part of check() about the role that owns everything; also asked by CREATE EXTENSION';
+
 create function webhook._check_server(out subject text, out problem text, out hint text) returns setof record
 language sql volatile
 begin atomic
@@ -28,15 +53,7 @@ begin atomic
            'Raise it, and restart the server.'
      where webhook._wanted_workers() + 1 > current_setting('max_worker_processes')::int
     union all
-    select 'role webhook', 'it can log in or is a superuser', 'Run: alter role webhook nologin nosuperuser'
-      from pg_roles r
-     where r.rolname = 'webhook' and (r.rolcanlogin or r.rolsuper)
-    union all
-    select 'role webhook', format('role "%s" is a member and owns everything here', m.rolname),
-           format('Unless that is meant, run: revoke webhook from %I', m.rolname)
-      from pg_auth_members a
-      join pg_roles r on r.oid = a.roleid and r.rolname = 'webhook'
-      join pg_roles m on m.oid = a.member
+    select 'role webhook', r.problem, r.hint from webhook._check_role() r
     union all
     select 'version', format('library %s, SQL objects %s', v.library, v.extension),
            'Run alter extension webhook update, or restart the server.'

@@ -205,8 +205,3 @@ create policy own on webhook.queue
     using (exists (select from webhook.endpoint t where t.id = queue.endpoint_id));
 create policy own on webhook.failing
     using (exists (select from webhook.endpoint t where t.id = failing.endpoint_id));
-
--- Numbers without payloads, for the server's own monitoring role.
-grant select on webhook.stat_database, webhook.stat_endpoint, webhook.dashboard, webhook.storage to pg_monitor;
-grant execute on function webhook._stat_database(), webhook._stat_endpoints(), webhook._stat_durations() to pg_monitor;
-grant execute on function webhook._dashboard(), webhook._storage(), webhook.openmetrics(), webhook._metrics() to pg_monitor;

@@ -1,13 +1,20 @@
 -- The owner role, the schema and the tables.
 
 do $$
+declare
+    problem text;
 begin
-    if exists (select from pg_catalog.pg_roles
-                where rolname = 'webhook' and (rolcanlogin or rolsuper)) then
-        raise exception 'role "webhook" can log in or is a superuser'
+    select case when r.rolcanlogin or r.rolsuper then 'can log in or is a superuser'
+                else 'may make roles or databases, replicate, or bypass row-level security' end
+      into problem
+      from pg_catalog.pg_roles r
+     where r.rolname = 'webhook'
+       and (r.rolcanlogin or r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls);
+    if found then
+        raise exception 'role "webhook" %', problem
             using errcode = 'duplicate_object',
-                  detail = 'The extension needs a role of this name that owns its objects and nobody can log in as.',
-                  hint = 'Rename that role, or run: alter role webhook nologin nosuperuser';
+                  detail = 'The extension needs a role of this name that owns its objects, has no power and nobody can log in as.',
+                  hint = 'Rename that role, or run: alter role webhook nologin nosuperuser nocreaterole nocreatedb noreplication nobypassrls';
     end if;
     if not exists (select from pg_catalog.pg_roles where rolname = 'webhook') then
         begin
@@ -301,6 +308,24 @@ begin atomic
 end;
 comment on function webhook._partitions(regclass) is 'Internal: partitions of event or attempt with the time that each covers';
 
+create function webhook._make_private(relation regclass) returns void
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+declare
+    grantee oid;
+begin
+    for grantee in
+        select distinct a.grantee
+          from pg_class c, aclexplode(c.relacl) a
+         where c.oid = relation and a.grantee <> c.relowner
+    loop
+        execute format('revoke all on table %s from %s', relation,
+                       case grantee when 0 then 'public' else grantee::regrole::text end);
+    end loop;
+end
+$$;
+comment on function webhook._make_private(regclass) is 'Internal: take back what default privileges gave away of a relation that was just made';
+
 create function webhook._make_partition(at timestamptz) returns void
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
@@ -334,6 +359,7 @@ begin
             execute format('create index %I on webhook.%I (endpoint_id, event_id) where outcome <> ''succeeded''',
                            part || '_failed', part);
         end if;
+        perform webhook._make_private(format('webhook.%I', part)::regclass);
         -- ATTACH, since CREATE TABLE ... PARTITION OF would lock out emitters.
         execute format('alter table webhook.%I attach partition webhook.%I for values from (%L) to (%L)',
                        parent, part, webhook._uuid_at(lower), webhook._uuid_at(upper));

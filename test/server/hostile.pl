@@ -124,6 +124,16 @@ is($t->sql("select count(*) from pg_extension where extname = 'webhook'", 'bare'
 is(state_of('mallory', 'bare', 'create extension webhook'), '42501',
 	'the owner of a database cannot create it');
 
+# default_privileges_give_nothing_of_ours_away: of who installs it, and of the role
+# that owns it, whose partitions come later
+$t->sql("grant webhook to mallory; alter role webhook set search_path = evil;
+	alter role webhook set session_replication_role = replica; alter role webhook set row_security = on");
+for my $who ('postgres', 'webhook')
+{
+	$t->sql("alter default privileges for role $who grant all on $_ to public, mallory", 'plain')
+	  for qw(tables sequences functions schemas);
+}
+
 # shadows_of_functions_and_operators_are_not_used: found first, and fitting
 # better than what the catalogue has.
 my $shadows = join '', map {
@@ -204,8 +214,21 @@ unlike(counted('shadowed'), qr/postgres [1-9]|webhook [1-9]/,
 # After it, by roles with access
 #
 
-$t->install('plain');
+(undef, undef, my $stderr) = $node->psql('plain', 'create extension webhook');
+like($stderr, qr/WARNING:  role webhook: role "mallory" is a member and owns everything here/,
+	'CREATE EXTENSION says who owns everything beside us');
+$t->sql("revoke webhook from mallory; select webhook.set_organization('org_1', 'One');
+	select webhook.emit('review.created', 'org_1', '{}'); set role webhook; select webhook._maintain()", 'plain');
 wait_for_worker('plain');
+is($t->sql("select string_agg(distinct object || ' ' || privilege_type || ' ' || case grantee when 0 then 'public' else grantee::regrole::text end, ', ')
+		from (select 'schema', a.* from pg_namespace, aclexplode(nspacl) a where nspname = 'webhook'
+			union all select relkind::text, a.* from pg_class, aclexplode(relacl) a
+			where relnamespace = 'webhook'::regnamespace
+			union all select 'function', a.* from pg_proc,
+			aclexplode(coalesce(proacl, acldefault('f', proowner))) a
+			where pronamespace = 'webhook'::regnamespace) x (object)
+		where grantee not in ('webhook'::regrole, 'pg_monitor'::regrole)", 'plain'),
+	'schema USAGE public', 'default privileges give nothing away, of partitions neither');
 $t->sql("select webhook.grant_access('manager', level) from unnest('{manager,observer}'::text[]) level;
 	select webhook.grant_access('publisher', 'publisher');
 	select webhook.grant_access('tenant', level, 'org_1') from unnest('{manager,observer,publisher}'::text[]) level;
@@ -358,6 +381,7 @@ is($t->sql("select string_agg(distinct who || ' ' || is_super, ', ') from inside
 	'webhook false', 'it runs as role webhook');
 is( $t->sql("select string_agg(distinct trick, '; ') from inside.seen where state = 'worked'"),
 	'set local search_path to evil', 'and gets out of it by nothing');
+unlike(slurp_file($node->logfile), qr/ reference leak/, 'and leaves nothing open');
 note($t->sql('select at, trick, state, count(*) from inside.seen group by 1, 2, 3 order by 1, 2'));
 
 done_testing();
