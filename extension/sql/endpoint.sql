@@ -231,8 +231,10 @@ create trigger secret_changed after insert or update on webhook.endpoint_secret
     for each row execute function webhook._secret_changed();
 create trigger organization_deleted after delete on webhook.organization
     for each row execute function webhook._organization_deleted();
+-- Where replication writes it, too: this has become a copy.
 create trigger announce after insert or update or delete on webhook.identity
-    for each statement execute function webhook._config_changed();
+    for each row execute function webhook._config_changed();
+alter table webhook.identity enable always trigger announce;
 create trigger announce after insert or update on webhook.queue
     for each statement execute function webhook._due_changed();
 

@@ -46,9 +46,8 @@ sub is_silent
 	my ($what, $copy, $database) = @_;
 	my $offset = requests();
 
-	# A worker that ran before it became a copy looks again when something changes.
+	ok($copy->poll_query_until($database, "select bool_and(state = 'copy') from webhook.status"), "$what: it is noticed");
 	$copy->safe_psql($database, "update webhook.endpoint set status = 'enabled'");
-	$copy->poll_query_until($database, "select bool_and(state = 'copy') from webhook.status");
 	my $new = $copy->safe_psql($database, "select webhook.emit('review.completed', 'org_1', '{}')");
 	$copy->safe_psql($database, "update webhook.queue set next_attempt_at = clock_timestamp() where attempts = 1");
 
@@ -124,6 +123,9 @@ is($subscriber->safe_psql('postgres', "select string_agg(name, ',') from webhook
 	$t->sql("select string_agg(name, ',') from webhook._partitions('webhook.event')"), 'the subscriber has the same partitions');
 $offset = requests();
 $subscriber->safe_psql('postgres', 'truncate webhook.event_type');
+
+# Its worker runs, and is to notice by itself that this has become a copy.
+$subscriber->poll_query_until('postgres', "select bool_and(state = 'running') from webhook.status");
 $subscriber->safe_psql('postgres', "create subscription everything connection 'host=" . $node->host . ' port=' . $node->port . " dbname=postgres' publication everything");
 $subscriber->poll_query_until('postgres', 'select count(*) = 5 from webhook.queue');
 my $replicated = $t->emit(event => 'repository.removed');
