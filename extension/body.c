@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "body.h"
+#include "compat.h"
 
 /*
  * As many bytes of large bodies as there may be at once: with the default
