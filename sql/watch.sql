@@ -121,10 +121,10 @@ select * from emitted();
 \x
 select source, event, name, operation, organization, condition, level, trigger,
        is_enabled, is_valid, problem
-  from webhook.watches order by 1::text;
+  from webhook.watches order by source::text;
 \x
 alter table members disable trigger "webhook_team.member_added";
-select source, is_enabled from webhook.watches order by 1::text;
+select source, is_enabled from webhook.watches order by source::text;
 select webhook.unwatch('members', 'team.member_added'),
        webhook.unwatch('members', 'team.member_added');
 drop table reviews;
