@@ -17,4 +17,10 @@ extern void wh_access_check(text *organization);
  */
 extern void wh_access_check_watch(text *organization, Oid owner);
 
+/*
+ * Does this session restore a dump, as pg_dump and pg_restore set it up, and
+ * may it?  Rows come in any order then, and are as they were.
+ */
+extern bool wh_access_is_restoring(void);
+
 #endif							/* WH_ACCESS_H */

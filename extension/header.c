@@ -14,9 +14,9 @@
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/rel.h"
 
+#include "access.h"
 #include "header.h"
 #include "settings.h"
 #include "text.h"
@@ -55,8 +55,8 @@ check_name(const char *name)
 						   WH_HEADER_NAME_MAX),
 				 errhint("Use a name such as Authorization.")));
 	/* Of a dump that was right, another server may have other prefixes. */
-	if (wh_text_header_is_reserved(name, check_function_bodies ?
-								   wh_header_prefix : ""))
+	if (wh_text_header_is_reserved(name, wh_access_is_restoring() ? "" :
+								   wh_header_prefix))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("header \"%s\" is reserved", name),

@@ -106,9 +106,8 @@ $$;
 comment on function webhook._check_schedule(interval[]) is 'Internal: raise 22023 for a malformed retry schedule';
 
 create function webhook._is_restoring() returns boolean
-language sql stable
-return current_setting('check_function_bodies') = 'off';
-comment on function webhook._is_restoring() is 'Internal: whether this session restores a dump, as pg_dump and pg_restore set it up: rows come in any order and are as they were';
+language c stable strict as 'MODULE_PATHNAME', 'webhook_is_restoring';
+comment on function webhook._is_restoring() is 'Internal: whether this session restores a dump, as pg_dump and pg_restore set it up: rows come in any order and are as they were; superusers and members of role webhook only';
 
 create function webhook._next_xid() returns xid8
 language c volatile strict as 'MODULE_PATHNAME', 'webhook_next_xid';

@@ -65,7 +65,13 @@ begin atomic
     ('observer', false, 'execute', 'function webhook._drain_look(bigint, interval)'),
 
     ('manager', true, 'insert, update, delete', 'webhook.organization'),
-    ('manager', true, 'insert, update, delete', 'webhook.endpoint'),
+    ('manager', true, 'delete', 'webhook.endpoint'),
+    ('manager', false, 'insert, update', 'webhook.endpoint'),
+    -- Not the id: who could choose that of a deleted endpoint would get what is
+    -- left of its deliveries, and could stand in the way of ids to come.
+    ('bound manager', true, replace('insert (*), update (*)', '*',
+        'organization_id, name, url, events, description, status, disabled_reason, '
+        'retry_schedule, timeout, created_at, max_in_flight, rate_limit'), 'webhook.endpoint'),
     ('manager', true, 'insert, update, delete', 'webhook.endpoint_header'),
     ('manager', true, 'execute', 'function webhook.set_organization(text, text)'),
     ('manager', true, 'execute', 'function webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval, int, numeric, json)'),
@@ -110,7 +116,7 @@ begin atomic
     -- Who may read this acts for all organizations: see access.c.
     ('any', false, 'select', 'webhook.access');
 end;
-comment on function webhook._privileges() is 'Internal: what grant_access grants: a manager gets what an observer gets, all get any; is_for_bound: also roles bound to an organization';
+comment on function webhook._privileges() is 'Internal: what grant_access grants: a manager gets what an observer gets, all get any; is_for_bound: also roles bound to an organization, which get bound levels besides';
 
 create function webhook._bind(role regrole, organization_id text) returns void
 language plpgsql set search_path to pg_catalog, pg_temp
@@ -158,7 +164,8 @@ begin
     for given in
         select p.privilege, p.object
           from webhook._privileges() p
-         where p.level in ('any', grant_access.level, case grant_access.level when 'manager' then 'observer' end)
+         where p.level in ('any', grant_access.level, case grant_access.level when 'manager' then 'observer' end,
+                           case when grant_access.organization_id is not null then 'bound ' || grant_access.level end)
            and (p.is_for_bound or grant_access.organization_id is null)
     loop
         execute format('grant %s on %s to %s', given.privilege, given.object, role);

@@ -192,6 +192,27 @@ insert into refusal values
     ($$insert into webhook.access values ('regress_webhook_two', 'org_1')$$,
      '42501 permission denied for table access');
 
+-- Nobody is taken for a restored dump by setting what it sets, nor chooses an id:
+-- what is left of the deliveries of a deleted endpoint would be his.
+insert into refusal
+select 'set local check_function_bodies = off; ' || statement, expected from refusal
+ where statement ~ 'endpoint|set_organization';
+insert into refusal
+select setting || statement, expected
+  from (values ($$insert into webhook.endpoint (organization_id, url) values ('org_1', 'http://10.0.0.1/')$$,
+                '22023 invalid endpoint URL: scheme is not https'),
+               ($$insert into webhook.endpoint_header values ($1, 'X-Jasper-Event', 'x')$$,
+                '22023 header "X-Jasper-Event" is reserved'),
+               ($$update webhook.endpoint set retry_schedule = array_fill(interval '0', '{100}')$$,
+                '22023 invalid retry schedule'),
+               ($$insert into webhook.endpoint (id, organization_id, url)
+                  values (4711, 'org_1', 'https://hooks.example.com/')$$,
+                '42501 permission denied for table endpoint'),
+               ($$update webhook.endpoint set id = 4711$$, '42501 permission denied for table endpoint'),
+               ($$update webhook.endpoint set revision = 1$$, '42501 permission denied for table endpoint'))
+       as s(statement, expected),
+       unnest('{"", "set local check_function_bodies = off; "}'::text[]) as setting;
+
 create function pg_temp.filled(text, bigint, bigint, uuid, uuid) returns text language sql as
 $$select replace(replace(replace(replace($1, '$1', $2::text), '$2', $3::text),
                          '$3', $4::text), '$4', $5::text)$$;

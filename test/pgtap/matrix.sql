@@ -17,8 +17,8 @@ select webhook.grant_access('regress_webhook_publisher', 'publisher'),
 select webhook.grant_access('regress_webhook_tenant', level, 'org_2')
   from unnest('{publisher,observer,manager}'::text[]) level \g /dev/null
 
--- r, a, w, d: select, insert, update, delete; c: select of some columns;
--- X: execute.
+-- r, a, w, d: select, insert, update, delete; c: select of some columns, ?: the
+-- others of some columns; X: execute.
 create temporary table matrix (
     object    text,
     publisher text,
@@ -39,7 +39,7 @@ insert into matrix values
      $$select count(*) from webhook.delivery where organization_id = 'org_1'$$, '0'),
     ('delivery_log',       '',  'r', 'r',    'r',
      $$select count(*) from webhook.delivery_log where organization_id = 'org_1'$$, '0'),
-    ('endpoint',           '',  'r', 'rawd', 'rawd',
+    ('endpoint',           '',  'r', 'rawd', 'r??d',
      $$select count(*) from webhook.endpoint where organization_id = 'org_1'$$, '0'),
     ('endpoint_header',    '',  'c', 'cawd', 'cawd',
      $$select count(*) from webhook.endpoint_header where endpoint_id = $1$$, '0'),
