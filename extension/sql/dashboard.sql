@@ -60,8 +60,14 @@ begin atomic
                         case when w.state <> 'running' then ': ' || nullif(w.last_error, '') end), 118)
        from webhook._workers() w order by w.index limit 4)
     union all
-    select 'no worker: webhook is not in shared_preload_libraries' where not exists (select from webhook._workers())
-    union all
+    select 'no worker: webhook is not in shared_preload_libraries' where not exists (select from webhook._workers());
+end;
+comment on function webhook._dashboard_head() is
+    'Internal: the lines of the dashboard about attempts and workers; from shared memory';
+
+create function webhook._dashboard_backlog() returns text
+language sql volatile set search_path to pg_catalog, pg_temp
+begin atomic
     select format('waiting: %s events not taken%s, %s deliveries not finished%s',
                   webhook._count(b.events, 10000),
                   ' for up to ' || webhook._short_time(extract(epoch from clock_timestamp() - b.oldest_event)::float8),
@@ -69,11 +75,11 @@ begin atomic
                   ' for up to ' || webhook._short_time(extract(epoch from clock_timestamp() - b.oldest_delivery)::float8))
       from webhook._backlog(10000) b;
 end;
-comment on function webhook._dashboard_head() is 'Internal: the lines of the dashboard about the database';
+comment on function webhook._dashboard_backlog() is 'Internal: the line of the dashboard about what waits';
 
 create function webhook._dashboard_rows(most int, out rank bigint, out line text)
 returns setof record
-language sql volatile
+language sql volatile set search_path to pg_catalog, pg_temp
 begin atomic
     select a.rank,
            concat_ws(' ',
@@ -103,18 +109,24 @@ comment on function webhook._dashboard_rows(int) is
     'Internal: the lines of the dashboard about endpoints, those with failures in the last hour first, then the busiest';
 
 create function webhook._dashboard() returns setof text
-language sql volatile security definer set search_path to pg_catalog, pg_temp set jit to off
+language plpgsql volatile security definer set search_path to pg_catalog, pg_temp set jit to off
 -- definer: the queue is not granted
-begin atomic
-    select h from webhook._dashboard_head() h
-    union all
-    select ''
-    union all
-    select format('%-24s %-8s %-15s %-15s %6s %6s %7s %s', 'endpoint', 'status', 'succeeded, 1 h', 'failed, 1 h',
-                  'p50', 'p95', 'waiting', 'last error')
-    union all
-    (select r.line from webhook._dashboard_rows(20) r order by r.rank);
-end;
+as $$
+declare
+    hidden_by constant text := webhook._who_hides('^(event|queue|cursor|endpoint)');
+begin
+    return query select h from webhook._dashboard_head() h;
+    if hidden_by is not null then
+        return next left('what waits is not known: ' || hidden_by, 118);
+        return;
+    end if;
+    return next webhook._dashboard_backlog();
+    return next '';
+    return next format('%-24s %-8s %-15s %-15s %6s %6s %7s %s', 'endpoint', 'status', 'succeeded, 1 h', 'failed, 1 h',
+                       'p50', 'p95', 'waiting', 'last error');
+    return query select r.line from webhook._dashboard_rows(20) r order by r.rank;
+end
+$$;
 comment on function webhook._dashboard() is 'Internal: the lines of webhook.dashboard';
 
 create view webhook.dashboard as select d as dashboard from webhook._dashboard() d;

@@ -10,10 +10,9 @@ return (
      where i % 2 = 1 and a[i + 1] is not null);
 comment on function webhook._labels(text[]) is 'Internal: the labels of a metric from names and values in turn; a NULL value is left out';
 
-create function webhook._metrics(out family text, out suffix text, out labels text, out value float8)
+create function webhook._metrics_of_memory(out family text, out suffix text, out labels text, out value float8)
 returns setof record
-language sql volatile security definer set search_path to pg_catalog, pg_temp set jit to off
--- definer: queue, cursors and endpoints are not granted to pg_monitor
+language sql volatile set search_path to pg_catalog, pg_temp
 begin atomic
     select 'webhook_workers', '', webhook._labels('state', w.state), count(*)
       from webhook._workers() w group by w.state
@@ -35,23 +34,6 @@ begin atomic
     select 'webhook_attempt_duration_seconds', '_count', webhook._labels(variadic '{}'), max(h.count)
       from webhook._stat_durations() h having count(*) > 0
     union all
-    select v.family, '', webhook._labels(variadic '{}'), v.value
-      from webhook._backlog(100000) b
-     cross join lateral (values
-        ('webhook_waiting_events', b.events),
-        ('webhook_waiting_deliveries', b.deliveries),
-        ('webhook_oldest_event_age_seconds', extract(epoch from clock_timestamp() - b.oldest_event)),
-        ('webhook_oldest_delivery_age_seconds', extract(epoch from clock_timestamp() - b.oldest_delivery))
-     ) as v(family, value)
-    union all
-    select 'webhook_endpoints', '', webhook._labels('status', t.status), count(*) from webhook.endpoint t group by t.status
-    union all
-    select 'webhook_relation_bytes', '', webhook._labels('relation', r.parent),
-           (select sum(pg_total_relation_size(p.relid)) from pg_partition_tree(('webhook.' || r.parent)::regclass) p)
-      from (values ('event'), ('attempt')) as r(parent)
-    union all
-    select 'webhook_relation_bytes', '', webhook._labels('relation', 'queue'), pg_total_relation_size('webhook.queue')
-    union all
     select v.family, v.suffix, webhook._labels('endpoint', s.endpoint_id::text, 'result', v.result), v.value
       from webhook._stat_endpoints() s
      cross join lateral (values
@@ -60,14 +42,70 @@ begin atomic
         ('webhook_endpoint_given_up_deliveries', '_total', null, s.given_up),
         ('webhook_endpoint_last_success_timestamp_seconds', '', null, extract(epoch from s.last_success_at))
      ) as v(family, suffix, result, value)
-     where v.value is not null
+     where v.value is not null;
+end;
+comment on function webhook._metrics_of_memory() is 'Internal: the samples of webhook.openmetrics() that need no table';
+
+create function webhook._metrics_of_waiting(out family text, out suffix text, out labels text, out value float8)
+returns setof record
+language sql volatile set search_path to pg_catalog, pg_temp
+begin atomic
+    select v.family, '', webhook._labels(variadic '{}'), v.value
+      from webhook._backlog(100000) b
+     cross join lateral (values
+        ('webhook_waiting_events', b.events),
+        ('webhook_waiting_deliveries', b.deliveries),
+        ('webhook_oldest_event_age_seconds', extract(epoch from clock_timestamp() - b.oldest_event)),
+        ('webhook_oldest_delivery_age_seconds', extract(epoch from clock_timestamp() - b.oldest_delivery))
+     ) as v(family, value);
+end;
+comment on function webhook._metrics_of_waiting() is 'Internal: the samples of webhook.openmetrics() about what waits';
+
+create function webhook._metrics_of_sizes(out family text, out suffix text, out labels text, out value float8)
+returns setof record
+language sql volatile set search_path to pg_catalog, pg_temp
+begin atomic
+    select 'webhook_relation_bytes', '', webhook._labels('relation', r.parent),
+           (select sum(pg_total_relation_size(p.relid)) from pg_partition_tree(('webhook.' || r.parent)::regclass) p)
+      from (values ('event'), ('attempt')) as r(parent)
+    union all
+    select 'webhook_relation_bytes', '', webhook._labels('relation', 'queue'), pg_total_relation_size('webhook.queue');
+end;
+comment on function webhook._metrics_of_sizes() is 'Internal: the samples of webhook.openmetrics() about the room on disk';
+
+create function webhook._metrics_of_endpoints(out family text, out suffix text, out labels text, out value float8)
+returns setof record
+language sql volatile set search_path to pg_catalog, pg_temp
+begin atomic
+    select 'webhook_endpoints', '', webhook._labels('status', t.status), count(*) from webhook.endpoint t group by t.status
     union all
     select 'webhook_endpoint', '_info',
            webhook._labels('endpoint', t.id::text, 'organization', t.organization_id, 'name', t.name, 'status', t.status), 1
       from webhook._stat_endpoints() s
       join webhook.endpoint t on t.id = s.endpoint_id;
 end;
-comment on function webhook._metrics() is 'Internal: the samples of webhook.openmetrics()';
+comment on function webhook._metrics_of_endpoints() is 'Internal: the samples of webhook.openmetrics() about what endpoints are';
+
+create function webhook._metrics(out family text, out suffix text, out labels text, out value float8)
+returns setof record
+language plpgsql volatile security definer set search_path to pg_catalog, pg_temp set jit to off
+-- definer: queue, cursors and endpoints are not granted to pg_monitor
+as $$
+begin
+    return query select * from webhook._metrics_of_memory();
+    if webhook._who_hides('^(event|queue|cursor)') is null then
+        return query select * from webhook._metrics_of_waiting();
+    end if;
+    if webhook._who_hides('^(event|attempt|queue)') is null then
+        return query select * from webhook._metrics_of_sizes();
+    end if;
+    if webhook._who_hides('^endpoint') is null then
+        return query select * from webhook._metrics_of_endpoints();
+    end if;
+end
+$$;
+comment on function webhook._metrics() is
+    'Internal: the samples of webhook.openmetrics(); without those for which it would have to wait for a lock';
 
 create function webhook.openmetrics() returns text
 language sql volatile
@@ -100,4 +138,4 @@ begin atomic
     select string_agg(l.words, E'\n' order by l.family, l.n) || E'\n# EOF' from line l;
 end;
 comment on function webhook.openmetrics() is
-    'Metrics of this database in the text format of Prometheus: workers, attempts, a histogram of durations, what waits and for how long, sizes, counters of the endpoints used last';
+    'Metrics of this database in the text format of Prometheus: workers, attempts, a histogram of durations, what waits and for how long, sizes, counters of the endpoints used last. While somebody keeps readers from our tables, without what is counted in them';

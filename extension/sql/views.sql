@@ -61,18 +61,29 @@ comment on column webhook.delivery_log.payload is 'The request body, the same on
 comment on column webhook.delivery_log.event_id is 'Event id';
 comment on column webhook.delivery_log.is_redelivery is 'True when it had been attempted before and somebody asked for it again';
 
-create function webhook._who_locks() returns text
+create function webhook._who_locks(tables text default '',
+    modes text[] default '{ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+returns text
 language sql stable set search_path to pg_catalog, pg_temp
 begin atomic
-    select string_agg(format('process %s holds a lock on table webhook.%s', l.pid, c.relname), '; ' order by c.relname, l.pid)
+    select string_agg(format('process %s %s a lock on table webhook.%s', l.pid,
+                             case when l.granted then 'holds' else 'waits for' end, c.relname),
+                      '; ' order by c.relname, l.pid)
       from pg_locks l
       join pg_class c on c.oid = l.relation and c.relnamespace = 'webhook'::regnamespace
-     where l.locktype = 'relation' and l.granted
+     where l.locktype = 'relation'
        and l.database = (select d.oid from pg_database d where d.datname = current_database())
-       and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+       and l.mode = any (modes) and c.relname ~ tables
        and not exists (select from webhook._workers() w where w.pid = l.pid);
 end;
-comment on function webhook._who_locks() is 'Internal: which sessions hold locks on our tables that workers meet; NULL when none does';
+comment on function webhook._who_locks(text, text[]) is
+    'Internal: which sessions hold locks on our tables, by a regular expression, or have asked for them, which is as much in the way; NULL when none does. By default those that workers meet';
+
+create function webhook._who_hides(tables text) returns text
+language sql stable
+return webhook._who_locks(tables, '{AccessExclusiveLock}');
+comment on function webhook._who_hides(text) is
+    'Internal: who keeps readers from our tables; who shows what happens asks first, and does without rather than wait';
 
 create function webhook._held_back(worker int, workers int) returns text
 language sql stable set search_path to pg_catalog, pg_temp
@@ -103,7 +114,7 @@ begin atomic
     with blocked as materialized (select webhook._who_locks() as by),
     backlog as materialized (
         -- Not known rather than waited for: who asks wants to see the lock.
-        select case when b.by is null then webhook._waiting_events() end as events from blocked b)
+        select case when webhook._who_hides('^(event|cursor)') is null then webhook._waiting_events() end as events)
     select current_database(), w.index + 1 || '/' || w.total, nullif(w.pid, 0), w.state, w.since, w.in_flight,
            l.events, nullif(w.last_error, ''),
            case w.state
@@ -140,6 +151,6 @@ comment on column webhook.status.pid is 'Process, as in pg_stat_activity; NULL w
 comment on column webhook.status.state is 'running, starting, draining, off, copy, cursor, version, read-only, failing or none';
 comment on column webhook.status.since is 'When the state changed';
 comment on column webhook.status.in_flight is 'Requests on the wire';
-comment on column webhook.status.waiting_events is 'Events emitted and not yet taken; NULL while somebody locks our tables';
+comment on column webhook.status.waiting_events is 'Events emitted and not yet taken; NULL while somebody keeps readers from our tables';
 comment on column webhook.status.last_error is 'Last error of the worker itself; failed deliveries are rows of webhook.attempt';
 comment on column webhook.status.reason is 'Why nothing moves; NULL while it does';

@@ -114,6 +114,45 @@ is( $t->sql('set role watcher; select count(*) > 5 from webhook.dashboard'),
 like($t->sql('set role watcher; select webhook.openmetrics()'),
 	qr/webhook_waiting_events/, 'and the metrics');
 
+# whoever_locks_our_tables: what happens can be seen all the same.
+my $limited = "set statement_timeout = '10s'";
+my %seen = (
+	event => qr/^what waits is not known: process \d+ holds a lock on table webhook\.event\b/,
+	queue => qr/^what waits is not known: process \d+ holds a lock on table webhook\.queue/,
+	cursor => qr/^what waits is not known: process \d+ holds a lock on table webhook\.cursor/,
+	endpoint => qr/^what waits is not known: process \d+ holds a lock on table webhook\.endpoint/,
+	attempt => qr/^waiting: 3 events not taken/);
+for my $table (sort keys %seen)
+{
+	my $session = $t->session;
+
+	$session->query_safe("begin; lock table webhook.$table in access exclusive mode");
+	is($t->sql("$limited; select state from webhook.status"), 'off', "$table locked: webhook.status");
+	like($t->sql("$limited; select dashboard from webhook.dashboard offset 2 limit 1"), $seen{$table},
+		"$table locked: webhook.dashboard");
+	is($t->sql("$limited; select attempts from webhook.stat_database"), 120, "$table locked: webhook.stat_database");
+	my $metrics = $t->sql("$limited; select webhook.openmetrics()");
+	like($metrics, qr/^webhook_attempts_total.*^# EOF$/ms, "$table locked: the metrics");
+	unlike($metrics, $table eq 'cursor' ? qr/^webhook_waiting_events\{/m
+		: $table eq 'endpoint' ? qr/^webhook_endpoints\{/m : qr/^webhook_relation_bytes\{/m,
+		"$table locked: without what is in it");
+	$session->query_safe('rollback');
+	$session->quit;
+}
+
+# who_waits_for_such_a_lock is as much in the way: readers queue up behind.
+my $reader = $t->session;
+$reader->query_safe('begin; select count(*) from webhook.event');
+my $rewriter = $t->session;
+$rewriter->query_until(qr/begun/, "\\echo begun\nbegin; lock table webhook.event in access exclusive mode;\n");
+$t->wait_for_sql("select exists (select from pg_locks where not granted and relation = 'webhook.event'::regclass)");
+like($t->sql("$limited; select dashboard from webhook.dashboard offset 2 limit 1"),
+	qr/not known: process \d+ waits for a lock on table webhook\.event/, 'waiting for a lock: webhook.dashboard');
+is($t->sql("$limited; select state, waiting_events is null from webhook.status"), 'off|t',
+	'waiting for a lock: webhook.status');
+$reader->query_safe('rollback');
+$_->quit for $reader, $rewriter;
+
 # other_encodings_have_bars_as_well
 $t->sql("create database latin encoding 'LATIN1' locale 'C' template template0");
 $t->install('latin');
