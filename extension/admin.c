@@ -232,8 +232,8 @@ put_worker(ReturnSetInfo *result, const WorkerSlot *slot, int index)
 		[WORKER_CURSOR] = "cursor", [WORKER_VERSION] = "version",
 		[WORKER_READ_ONLY] = "read-only", [WORKER_FAILING] = "failing",
 	};
-	Datum		values[8];
-	bool		nulls[8] = {false};
+	Datum		values[9];
+	bool		nulls[9] = {false};
 	bool		is_draining = slot->pid != 0 &&
 	pg_atomic_read_u32((pg_atomic_uint32 *) &slot->should_drain) != 0;
 
@@ -246,6 +246,8 @@ put_worker(ReturnSetInfo *result, const WorkerSlot *slot, int index)
 	values[5] = Int32GetDatum(pg_atomic_read_u32((pg_atomic_uint32 *) &slot->in_flight));
 	values[6] = Int32GetDatum(slot->total ? slot->total : wh_workers);
 	values[7] = CStringGetTextDatum(slot->last_error);
+	values[8] = TimestampTzGetDatum(slot->last_error_at);
+	nulls[7] = nulls[8] = slot->last_error_at == 0;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -268,9 +270,12 @@ webhook_workers(PG_FUNCTION_ARGS)
 	for (int i = 0; i < WH_MAX_WORKERS; i++)
 	{
 		if (wh_shared->launcher_procno < 0 && !RecoveryInProgress())
+		{
 			strlcpy(copy[i].last_error,
 					"the launcher is not running: raise max_worker_processes",
 					sizeof(copy[i].last_error));
+			copy[i].last_error_at = GetCurrentTimestamp();
+		}
 		if (i < wh_workers || copy[i].pid != 0)
 			put_worker(result, &copy[i], i);
 	}

@@ -88,6 +88,7 @@ start_worker(DatabaseSlot *database, int index)
 		slot->next_start = wh_clock_in(RETRY_MS);
 		strlcpy(slot->last_error, "no free background worker slot: raise max_worker_processes",
 				sizeof(slot->last_error));
+		slot->last_error_at = GetCurrentTimestamp();
 		is_crowded = true;
 		return false;
 	}

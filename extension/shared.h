@@ -50,7 +50,8 @@ typedef struct WorkerSlot
 	pg_atomic_uint32 news;		/* committed events to look for */
 	pg_atomic_uint32 in_flight; /* written by the worker */
 	pg_atomic_uint32 should_drain;	/* written by the launcher */
-	char		last_error[WH_ERROR_SIZE];	/* written by the worker */
+	char		last_error[WH_ERROR_SIZE];	/* written as state is */
+	TimestampTz last_error_at;	/* 0: there was none */
 } WorkerSlot;
 
 typedef struct DatabaseSlot

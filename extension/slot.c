@@ -89,8 +89,8 @@ void
 wh_slot_set_error(const char *message)
 {
 	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
-	strlcpy(slot->last_error, message ? message : "",
-			sizeof(slot->last_error));
+	strlcpy(slot->last_error, message, sizeof(slot->last_error));
+	slot->last_error_at = GetCurrentTimestamp();
 	LWLockRelease(wh_shared->lock);
 }
 

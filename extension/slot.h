@@ -17,7 +17,7 @@ extern WorkerSlot *wh_slot_mine(void);
 /* Tell what the worker does; since changes with the state only. */
 extern void wh_slot_set_state(WorkerState state);
 
-/* Keep the message of an error for webhook.status; NULL clears. */
+/* Keep the message of an error for webhook.status, and its time. */
 extern void wh_slot_set_error(const char *message);
 
 /*

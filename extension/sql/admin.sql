@@ -6,10 +6,16 @@ language c stable strict as 'MODULE_PATHNAME', 'webhook_version';
 comment on function webhook.version() is 'Versions of the loaded library, of the installed SQL objects, of libcurl and of its TLS library';
 
 create function webhook._workers(out database oid, out index int, out pid int, out state text, out since timestamptz,
-    out in_flight int, out total int, out last_error text)
+    out in_flight int, out total int, out last_error text, out last_error_at timestamptz)
 returns setof record
 language c stable strict as 'MODULE_PATHNAME', 'webhook_workers';
 comment on function webhook._workers() is 'Internal: the workers of this database as shared memory knows them; no rows when the library was not preloaded';
+
+create function webhook._trouble(last_error text, last_error_at timestamptz, since timestamptz) returns text
+language sql immutable
+return case when last_error_at >= coalesce(since, '-infinity') - interval '10 s' then last_error end;
+comment on function webhook._trouble(text, timestamptz, timestamptz) is
+    'Internal: the last error of a worker if it may be why it is in the state that it has been in since then; NULL for an older one';
 
 create function webhook._announce() returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'webhook_announce';

@@ -57,7 +57,7 @@ begin atomic
     (select left(format('worker %s/%s %s%s, %s on the wire%s', w.index + 1, w.total, w.state,
                         ' for ' || webhook._short_time(extract(epoch from clock_timestamp() - w.since)::float8),
                         w.in_flight,
-                        case when w.state <> 'running' then ': ' || nullif(w.last_error, '') end), 118)
+                        case when w.state <> 'running' then ': ' || webhook._trouble(w.last_error, w.last_error_at, w.since) end), 118)
        from webhook._workers() w order by w.index limit 4)
     union all
     select 'no worker: webhook is not in shared_preload_libraries' where not exists (select from webhook._workers());

@@ -106,7 +106,7 @@ comment on function webhook._held_back(int, int) is
     'Internal: why one of several workers has nothing to send although nothing is wrong with it; NULL when there is just nothing';
 
 create function webhook._status(out database name, out shard text, out pid int, out state text, out since timestamptz,
-    out in_flight int, out waiting_events bigint, out last_error text, out reason text)
+    out in_flight int, out waiting_events bigint, out last_error text, out last_error_at timestamptz, out reason text)
 returns setof record
 language sql stable security definer set search_path to pg_catalog, pg_temp
 -- definer: counts the outbox, which observers of one organization cannot
@@ -116,7 +116,7 @@ begin atomic
         -- Not known rather than waited for: who asks wants to see the lock.
         select case when webhook._who_hides('^(event|cursor)') is null then webhook._waiting_events() end as events)
     select current_database(), w.index + 1 || '/' || w.total, nullif(w.pid, 0), w.state, w.since, w.in_flight,
-           l.events, nullif(w.last_error, ''),
+           l.events, w.last_error, w.last_error_at,
            case w.state
                when 'running' then case when w.in_flight = 0 and b.by is null
                    then webhook._held_back(w.index, w.total) end
@@ -127,16 +127,17 @@ begin atomic
                when 'read-only' then 'transactions are read-only here; see default_transaction_read_only'
                when 'version' then 'library and SQL objects differ; run alter extension webhook update, or restart the server'
                when 'failing' then coalesce(b.by, w.last_error)
-               when 'starting' then coalesce(nullif(w.last_error, ''), 'the worker is starting')
+               when 'starting' then coalesce(t.trouble, 'the worker is starting')
                when 'none' then case when pg_is_in_recovery()
                    then 'this server is a standby; workers start when it is promoted'
-                   else 'the worker is not running' || coalesce(': ' || nullif(w.last_error, ''), '') end
+                   else 'the worker is not running' || coalesce(': ' || t.trouble, '') end
            end
       from webhook._workers() w
+     cross join lateral (select webhook._trouble(w.last_error, w.last_error_at, w.since)) t(trouble)
      cross join blocked b
      cross join backlog l
     union all
-    select current_database(), null, null, 'none', null, 0, l.events, null,
+    select current_database(), null, null, 'none', null, 0, l.events, null, null,
            'the worker is not running; add webhook to shared_preload_libraries and restart the server'
       from backlog l
      where not exists (select from webhook._workers());
@@ -152,5 +153,6 @@ comment on column webhook.status.state is 'running, starting, draining, off, cop
 comment on column webhook.status.since is 'When the state changed';
 comment on column webhook.status.in_flight is 'Requests on the wire';
 comment on column webhook.status.waiting_events is 'Events emitted and not yet taken; NULL while somebody keeps readers from our tables';
-comment on column webhook.status.last_error is 'Last error of the worker itself; failed deliveries are rows of webhook.attempt';
+comment on column webhook.status.last_error is 'Last error of the worker itself since the server started, NULL: none; failed deliveries are rows of webhook.attempt';
+comment on column webhook.status.last_error_at is 'When that was; where the state is running, it is over';
 comment on column webhook.status.reason is 'Why nothing moves; NULL while it does';

@@ -53,6 +53,7 @@ insert into expected_column values
                      ' is_redelivery boolean'),
     ('status', 'pid integer, state text, since timestamp with time zone,'
                ' in_flight integer, waiting_events bigint, last_error text,'
+               ' last_error_at timestamp with time zone,'
                ' reason text');
 
 select has_column('webhook', relation, name, relation || '.' || name)

@@ -95,6 +95,15 @@ for my $table (qw(endpoint endpoint_secret queue cursor identity attempt))
 	$session->quit;
 	$t->wait_until_done;
 }
+
+# it_is_over: the error of a worker stays, with its time.
+is( $t->sql("select state, last_error, last_error_at between now() - interval '1 hour' and now() from webhook.status"),
+	'running|canceling statement due to lock timeout|t', 'webhook.status: what it was, and when');
+is( $t->sql("select string_agg(coalesce(webhook._trouble('lock timeout', at, now()), 'over'), ', ' order by at)
+		from unnest(array[now() - interval '1 min', now() - interval '1 s', now() + interval '1 min']) at"),
+	'over, lock timeout, lock timeout', 'an error from before is not the reason of the present state');
+is($t->sql("select webhook._trouble(null, null, now()) is null and webhook._trouble('no slot', now(), null) = 'no slot'"),
+	't', 'no error; a worker that never ran');
 my $log = slurp_file($node->logfile);
 cmp_ok(scalar(() = $log =~ /could not do its work/g), '<=', 12 + $locked_for / 10,
 	'each worker complains once a minute');
