@@ -95,6 +95,8 @@ $session->query("select length(webhook.rotate_secret($own, secret => " . vault('
 	# A plan that is made for the values would show them as constants.
 	local $ENV{PGOPTIONS} = '-c log_parameter_max_length=0'
 	  . ' -c plan_cache_mode=force_generic_plan';
+	$ENV{PGOPTIONS} .= ' -c auto_explain.log_parameter_max_length=0'
+	  if $node->pg_version >= 16;
 	$node->command_ok(
 		[   'pgbench', '--no-vacuum', '--protocol=extended', '--transactions=1',
 			'--define', "id=$own", '--define', "secret=$canary{bound}",
