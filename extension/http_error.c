@@ -13,11 +13,15 @@
 
 #include "transfer.h"
 
-/* libcurl has room for a header line up to a limit, and calls it memory. */
+/* From libcurl 8.6 on; before that no code has this number, nor this name. */
+#define TOO_LARGE ((CURLcode) 100)
+
+/* libcurl has room for a header line up to a limit; it used to say memory. */
 static bool
 is_endless_line(const Transfer *transfer, CURLcode code)
 {
-	return code == CURLE_OUT_OF_MEMORY && transfer->result.status != 0;
+	return (code == CURLE_OUT_OF_MEMORY || code == TOO_LARGE) &&
+		transfer->result.status != 0;
 }
 
 HttpErrorClass
