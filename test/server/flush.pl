@@ -23,7 +23,8 @@ $t->wait_until_done;
 # Flushes since the server started, by all processes: they report when idle.
 sub flushes
 {
-	return $t->sql('select wal_sync from pg_stat_wal');
+	return $t->sql($t->node->pg_version < 18 ? 'select wal_sync from pg_stat_wal'
+		: "select sum(fsyncs) from pg_stat_io where object = 'wal'");
 }
 
 # Emit events one after the other, each when the one before has been recorded.

@@ -179,7 +179,7 @@ $t->sql("create database plain template template0 locale 'C' encoding 'UTF8'");
 $t->install('plain');
 my $judged = judge('postgres');
 is(judge('plain'), $judged, 'same verdicts in a C-locale database');
-like($t->sql("show lc_ctype"), qr/utf-?8/i, 'the other has UTF-8');
+like($t->sql('select datctype from pg_database where datname = current_database()'), qr/utf-?8/i, 'the other has UTF-8');
 my %judged = map { split /\|/, $_, 2 } split /\n/, $judged;
 
 # Names are judged when they are dialled.  Of the product's choices (opt),
