@@ -164,6 +164,24 @@ begin atomic
 end;
 comment on function webhook._check_objects() is 'Internal: the part of check() about partitions, triggers and watches';
 
+create function webhook._count_lost(before timestamptz) returns bigint
+language sql stable
+begin atomic
+    -- Rows do not say when their attempt began, but the last event of that time was emitted after it.
+    select count(*)
+      from (select e.xid, e.origin from webhook.event e
+             where e.id < webhook._uuid_at(before)
+             order by e.id desc
+             limit 1) e
+      join webhook.queue q on q.origin = e.origin
+      join webhook._workers() w on w.index = (q.endpoint_id & 63) % w.total
+     where q.next_attempt_at is null and age(q.xmin) > age(e.xid::xid)
+       and e.origin = webhook._origin() and e.xid <> '3'      -- adopted: says nothing
+       and w.state = 'running';
+end;
+comment on function webhook._count_lost(timestamptz) is
+    'Internal: deliveries that are on the wire since before that time, as far as an event shows, although their worker runs';
+
 create function webhook._check_rows(out subject text, out problem text, out hint text) returns setof record
 language sql volatile
 begin atomic
@@ -196,6 +214,12 @@ begin atomic
      where not exists (select from webhook.endpoint t where t.id = h.endpoint_id)
     having count(*) > 0
     union all
+    -- An attempt takes an hour at most.
+    select 'queue', format('%s deliveries are on the wire for longer than an attempt may take', l.number),
+           'Restart the workers, which send them again: select pg_terminate_backend(pid) from webhook.status'
+      from webhook._count_lost(clock_timestamp() - interval '2 hours') l(number)
+     where l.number > 0
+    union all
     -- The oldest are the first to lose their event.
     select 'queue', format('%s deliveries without their event or their endpoint', count(*)),
            'A worker drops them when it meets them; was a partition dropped or detached by hand?'
@@ -204,7 +228,7 @@ begin atomic
         or not exists (select from webhook.endpoint t where t.id = q.endpoint_id)
     having count(*) > 0;
 end;
-comment on function webhook._check_rows() is 'Internal: the part of check() about rows that miss others';
+comment on function webhook._check_rows() is 'Internal: the part of check() about rows that miss others, or their worker';
 
 create function webhook.check(out subject text, out problem text, out hint text) returns setof record
 language sql volatile security definer set search_path to pg_catalog, pg_temp set datestyle to iso set intervalstyle to postgres

@@ -135,7 +135,7 @@ $node->restart;
 # the_clock_is_set
 SKIP:
 {
-	skip 'no libfaketime here', 3 if !$faketime;
+	skip 'no libfaketime here', 6 if !$faketime;
 
 	write_file("$dir/clock", "+0\n");
 	local $ENV{LD_PRELOAD} = $faketime;
@@ -152,6 +152,22 @@ SKIP:
 	write_file("$dir/clock", "+0\n");
 	like(problems('clock'), qr/^clock: it was set by 0[12]:\S+, noticed at [^\n]*$/,
 		'and forward again');
+
+	# lost_on_the_wire: a row that says so, and a worker that never heard of it.
+	write_file("$dir/clock", "-7200\n");
+	$node->restart;
+	$t->wait_for_workers;
+	$t->sql("insert into webhook.queue (event_id, endpoint_id, created_at, origin, attempts)
+		select e.id, t.id, clock_timestamp(), webhook._origin(), 1
+		  from webhook.event e, webhook.endpoint t limit 1");
+	$t->emit;
+	is(problems('queue'), '', 'a delivery that may be on the wire');
+	write_file("$dir/clock", "+0\n");
+	is(problems('queue'), 'queue: 1 deliveries are on the wire for longer than an attempt may take',
+		'the same two hours later');
+	$t->sql("select pg_terminate_backend(pid) from webhook.status");
+	$t->wait_until_done;
+	is(problems('queue'), '', 'a new worker sends it again');
 }
 
 done_testing();
