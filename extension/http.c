@@ -23,6 +23,10 @@
 #define MAX_OLDER 16			/* clients that may still be busy */
 #define LOOKUP_MS 20			/* between looks for threads that have ended */
 
+/* Options from libcurl 8.20 on; those before it refuse them. */
+#define RESOLVE_THREADS_MAX ((CURLMoption) 20)
+#define QUICK_EXIT ((CURLMoption) 21)
+
 static void destroy_idle(HttpClient *client);
 
 static void
@@ -125,6 +129,9 @@ wh_http_create(const HttpOptions *options)
 					  (long) options->max_connections);
 	curl_multi_setopt(client->multi, CURLMOPT_PIPELINING,
 					  (long) CURLPIPE_NOTHING);
+	curl_multi_setopt(client->multi, RESOLVE_THREADS_MAX,
+					  (long) MAX_LOOKUPS * wh_lookup_threads());
+	curl_multi_setopt(client->multi, QUICK_EXIT, 1L);
 	return client;
 }
 

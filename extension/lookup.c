@@ -13,7 +13,7 @@
 
 #define KNOWN_NAMES 8192
 
-/* Threads that may be busy when a look-up of each class begins */
+/* Look-ups that may go on when one of each class begins */
 static const int limits[LOOKUP_CLASSES] = {
 	[LOOKUP_UNANSWERED] = 31, [LOOKUP_NEW] = 47, [LOOKUP_ANSWERED] = MAX_LOOKUPS - 1,
 };
@@ -71,15 +71,30 @@ classify(uint64_t name, bool is_failing)
 	return known & 1 ? LOOKUP_ANSWERED : LOOKUP_UNANSWERED;
 }
 
-/* This process's threads beside the first, all of them libcurl's. */
+int
+wh_lookup_threads(void)
+{
+	static int	number;
+
+	if (number == 0)
+		number = curl_version_info(CURLVERSION_NOW)->version_num < 0x081400 ? 1 : 2;
+	return number;
+}
+
+/*
+ * Look-ups that this process's threads are for: all but the first are libcurl's.
+ * One that has nothing to do any more counts until it ends, after two seconds.
+ */
 static int
-count_threads(void)
+count_looked_up(void)
 {
 	struct stat tasks;
 
 	if (stat("/proc/self/task", &tasks) != 0)
 		return 0;
-	return (int) tasks.st_nlink - 3;	/* ".", ".." and the first */
+	/* Not ".", ".." and the first */
+	return ((int) tasks.st_nlink - 3 + wh_lookup_threads() - 1) /
+		wh_lookup_threads();
 }
 
 static void
@@ -88,12 +103,12 @@ forget_lookup(Lookups *lookups, unsigned group)
 	lookups->of_group[group]--;
 }
 
-/* Of the threads whose transfers left them, the oldest end first. */
+/* Of the look-ups whose transfers left them, the oldest end first. */
 static void
-forget_ended(Lookups *lookups, int threads)
+forget_ended(Lookups *lookups, int looked_up)
 {
 	while (lookups->left_count > 0 &&
-		   lookups->left_count + lookups->live_count > threads)
+		   lookups->left_count + lookups->live_count > looked_up)
 	{
 		forget_lookup(lookups, lookups->left[lookups->left_first]);
 		lookups->left_first = (lookups->left_first + 1) % MAX_LOOKUPS;
@@ -101,14 +116,15 @@ forget_ended(Lookups *lookups, int threads)
 	}
 }
 
-/* Threads that are busy or will be. */
+/* Look-ups that go on or will. */
 static int
 count_busy(Lookups *lookups)
 {
-	int			threads = count_threads();
+	int			looked_up = count_looked_up();
 
-	forget_ended(lookups, threads);
-	return threads + lookups->called_count;
+	forget_ended(lookups, looked_up);
+	return (looked_up > lookups->live_count ? looked_up : lookups->live_count) +
+		lookups->called_count;
 }
 
 static bool

@@ -2,11 +2,12 @@
  * lookup.h
  *		Name look-ups: how many at once, and whose turn it is.
  *
- * Private to the HTTP client.  libcurl makes a thread for each look-up, and
- * nothing ends one before the C library gives up, not even the end of its
- * transfer: with a silent name server that takes ten seconds and more.  So
- * threads are counted, those that were left behind too, and a transfer for
- * which there is none waits, off libcurl's hands, before its clock starts.
+ * Private to the HTTP client.  libcurl has a thread for each look-up, from 8.20
+ * on two of a pool, one for each kind of address, and nothing ends one before the
+ * C library gives up, not even the end of its transfer: with a silent name server
+ * that takes ten seconds and more.  So threads are counted, those that were left
+ * behind too, and a transfer for which there is none waits, off libcurl's hands,
+ * before its clock starts.
  *
  * Names differ in how many threads may be busy when they begin one: those that
  * got no address last time may fill half of them, so that new names find room
@@ -51,6 +52,9 @@ typedef struct Lookups
 	int			left_first;
 	int			left_count;
 } Lookups;
+
+/* How many threads libcurl has for each. */
+extern int	wh_lookup_threads(void);
 
 /* libcurl is about to look a name up; false: not now, wait for a call. */
 extern bool wh_lookup_begin(struct Transfer *transfer);
