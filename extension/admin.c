@@ -143,9 +143,7 @@ webhook_verify(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	key = wh_sign_key_create(get_utf8(PG_GETARG_TEXT_PP(2)));
 	if (key == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not prepare a secret")));
+		elog(ERROR, "could not prepare a secret");
 	body = get_utf8(PG_GETARG_TEXT_PP(0));
 	is_valid = wh_sign_verify_body(key, body, strlen(body),
 								   text_to_cstring(PG_GETARG_TEXT_PP(1)));

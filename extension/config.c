@@ -62,10 +62,8 @@ load_keys(Endpoint *endpoint, Datum secrets)
 		explicit_bzero(VARDATA_ANY(DatumGetPointer(elements[i])),
 					   VARSIZE_ANY_EXHDR(DatumGetPointer(elements[i])));
 		if (key == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY),
-					 errmsg("could not prepare the secret of endpoint " INT64_FORMAT,
-							endpoint->id)));
+			elog(ERROR, "could not prepare the secret of endpoint " INT64_FORMAT,
+				 endpoint->id);
 		endpoint->keys[endpoint->key_count++] = key;
 	}
 }

@@ -12,6 +12,7 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -23,6 +24,8 @@
 #include "catalogue.h"
 #include "compat.h"
 #include "outbox.h"
+
+#define MAX_KEY_LENGTH 255		/* as the table's constraint says */
 
 PG_FUNCTION_INFO_V1(webhook_emit_text);
 PG_FUNCTION_INFO_V1(webhook_emit_json);
@@ -89,6 +92,20 @@ run_key_statement(const char *command, int nargs, Datum *args)
 	return id;
 }
 
+static void
+check_key(text *key)
+{
+	int			length = pg_mbstrlen_with_len(VARDATA_ANY(key),
+											  VARSIZE_ANY_EXHDR(key));
+
+	if (length == 0 || length > MAX_KEY_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("invalid idempotency key"),
+				 errdetail("It has %d characters.", length),
+				 errhint("Use 1 to %d characters.", MAX_KEY_LENGTH)));
+}
+
 /*
  * Claim an idempotency key for a new event.  NULL: it is ours; else the id of
  * the event that has it.  A concurrent holder is waited for; when it commits,
@@ -102,6 +119,7 @@ claim_key(text *organization, text *key, pg_uuid_t *id)
 	UUIDPGetDatum(id)};
 	pg_uuid_t  *existing;
 
+	check_key(key);
 	if (run_key_statement("insert into webhook.idempotency_key as k"
 						  " (organization_id, key, event_id)"
 						  " values ($1, $2, $3)"

@@ -118,9 +118,7 @@ webhook_send_test(PG_FUNCTION_ARGS)
 		HeapTupleData tuple;
 
 		if (!wh_send_configure())
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-					 errmsg("could not start the HTTP client")));
+			elog(ERROR, "could not start the HTTP client");
 		wait_for_result(&delivery);
 		row = make_row(fcinfo, &delivery);
 		tuple.t_len = HeapTupleHeaderGetDatumLength(DatumGetHeapTupleHeader(row));

@@ -37,6 +37,8 @@ select endpoint_id, secret
 select id, name, url, events, description, retry_schedule, timeout
   from webhook.endpoint
  where name = 'ci';
+select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/ci',
+                               '{review.*}', name => 'ci', secret => 'sixteen letters.');
 select webhook.secret(2) = :'secret_before' as keeps_its_secret;
 \pset null ''
 
@@ -114,11 +116,9 @@ update webhook.endpoint set id = 99 where id = 1;
 insert into webhook.endpoint (organization_id, url, name)
 values ('org_abc123', 'https://hooks.example.com/', 'ci');
 \echo :LAST_ERROR_SQLSTATE
-\set VERBOSITY terse
 insert into webhook.endpoint (organization_id, url, name)
 values ('org_abc123', 'https://hooks.example.com/', '');
 \echo :LAST_ERROR_SQLSTATE
-\set VERBOSITY default
 
 -- What was refused left nothing behind.
 select id, organization_id, name, url from webhook.endpoint order by id;

@@ -79,6 +79,7 @@ select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', '{}'
 \echo :LAST_ERROR_SQLSTATE
 select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', null);
 select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', '{review.*,NULL}');
+select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', '{{review.*},{team.*}}');
 
 -- Retry schedules.
 select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', retry_schedule => '{1s,-1s}');
@@ -91,14 +92,20 @@ select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', retr
 select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', secret => 'fifteen letters');
 \echo :LAST_ERROR_SQLSTATE
 
--- States.
-\set VERBOSITY terse
+-- Limits, states and names: without the URL, which may carry a token.
 select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', timeout => '0s');
+\echo :LAST_ERROR_SQLSTATE
+select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', max_in_flight => 0);
+\echo :LAST_ERROR_SQLSTATE
+select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', rate_limit => 'NaN');
 \echo :LAST_ERROR_SQLSTATE
 insert into webhook.endpoint (organization_id, url, status)
 values ('org_abc123', 'https://hooks.example.com/x', 'broken');
 \echo :LAST_ERROR_SQLSTATE
-\set VERBOSITY default
+insert into webhook.endpoint (organization_id, url, status)
+values ('org_abc123', 'https://hooks.example.com/x', null);
+select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', name => '');
+\echo :LAST_ERROR_SQLSTATE
 
 -- Changes are checked like new rows, and so are plain statements.
 insert into webhook.endpoint (id, organization_id, url)
@@ -161,11 +168,28 @@ select webhook.emit('review.completed', 'org_abc123', json_build_object('text', 
 \echo :LAST_ERROR_SQLSTATE
 
 -- Idempotency keys have 1 to 255 characters.
-\set VERBOSITY terse
 select webhook.emit('review.completed', 'org_abc123', '{}', '');
 \echo :LAST_ERROR_SQLSTATE
 select webhook.emit('review.completed', 'org_abc123', '{}', repeat('x', 256));
-\set VERBOSITY default
+
+-- What somebody else keeps from being recorded.
+create function swallow() returns trigger language plpgsql as 'begin return null; end';
+create trigger swallow before insert on webhook.idempotency_key for each row execute function swallow();
+select webhook.emit('review.completed', 'org_abc123', '{}', 'key');
+\echo :LAST_ERROR_SQLSTATE
+drop function swallow cascade;
+begin;
+select webhook.emit('review.completed', 'org_abc123', '{}') is not null as is_recorded;
+select inhrelid::regclass as part from pg_inherits where inhparent = 'webhook.event'::regclass order by 1 desc limit 1 \gset
+alter table webhook.event detach partition :part;
+select webhook.emit('review.completed', 'org_abc123', '{}');
+\echo :LAST_ERROR_SQLSTATE
+rollback;
+begin;
+alter table webhook.organization rename to customer;
+select webhook.emit('review.completed', 'org_abc123', '{}');
+\echo :LAST_ERROR_SQLSTATE
+rollback;
 
 -- None of this left anything behind either.
 select count(*) as events from webhook.event;
@@ -286,6 +310,13 @@ rollback to before;
 select webhook.replay(1001, '-infinity', 'infinity');
 \echo :LAST_ERROR_SQLSTATE
 rollback;
+-- Forgetting says what it cannot take back.
+begin;
+insert into webhook.queue (event_id, endpoint_id, created_at, origin, attempts)
+select webhook.emit('review.completed', 'org_abc123', '{}'), 1001, now(), webhook._origin(), 1;
+select webhook.forget(event_id) from webhook.queue;
+rollback;
+
 -- All there is
 select webhook.recover(1001, '-infinity', 'infinity') as recovered, webhook.replay(1001, '-infinity', 'infinity') as replayed;
 

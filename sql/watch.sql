@@ -457,6 +457,7 @@ select webhook.watch('wrong', 'review.created', 'new.org', 'update of idd');
 select webhook.watch('wrong', 'review.created', 'new.org', name => 'a b');
 select webhook.watch('wrong', 'review.created', null);
 select webhook.watch('wrong_view', 'review.created', 'new.org');
+select webhook.watch(0::regclass, 'review.created', 'new.org');
 select webhook.watch('webhook.endpoint', 'review.created', 'new.organization_id');
 create trigger "webhook_review.created" before insert on wrong for each row execute function bump();
 select webhook.watch('wrong', 'review.created', 'new.org');

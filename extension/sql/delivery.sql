@@ -150,6 +150,13 @@ return case
 end;
 comment on function webhook._is_new(xid8, uuid, webhook.cursor) is 'Internal: whether a cursor has not read an event yet; for people, not for workers';
 
+create function webhook._subscribes(events text[], event_type text) returns boolean
+language sql immutable parallel safe
+return event_type = any (events)
+    or (event_type not like 'webhook.%'
+        and ('*' = any (events) or split_part(event_type, '.', 1) || '.*' = any (events)));
+comment on function webhook._subscribes(text[], text) is 'Internal: whether a subscription covers an event type: exact name, category.*, or *';
+
 create function webhook._will_be_taken(e webhook.event, t webhook.endpoint) returns boolean
 language sql stable set search_path to pg_catalog, pg_temp
 begin atomic

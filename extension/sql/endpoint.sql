@@ -29,13 +29,6 @@ language sql immutable parallel safe
 return array['webhook.test', 'webhook.endpoint_disabled', 'webhook.delivery_failed'];
 comment on function webhook._operational_events() is 'Internal: names under webhook. that can be subscribed to, by exact name only';
 
-create function webhook._subscribes(events text[], event_type text) returns boolean
-language sql immutable parallel safe
-return event_type = any (events)
-    or (event_type not like 'webhook.%'
-        and ('*' = any (events) or split_part(event_type, '.', 1) || '.*' = any (events)));
-comment on function webhook._subscribes(text[], text) is 'Internal: whether a subscription covers an event type: exact name, category.*, or *';
-
 create function webhook._check_events(events text[]) returns void
 language plpgsql stable set search_path to pg_catalog, pg_temp
 as $$
@@ -105,6 +98,40 @@ end
 $$;
 comment on function webhook._check_schedule(interval[]) is 'Internal: raise 22023 for a malformed retry schedule';
 
+create function webhook._check_limits(endpoint webhook.endpoint) returns void
+language plpgsql immutable set search_path to pg_catalog, pg_temp
+-- The constraints of the table say the same, but with the whole row.
+as $$
+begin
+    if endpoint.name = '' then
+        raise exception 'endpoint name must not be empty'
+            using errcode = 'check_violation', hint = 'Use null for an endpoint without a name.';
+    end if;
+    if endpoint.status is null or endpoint.status not in ('enabled', 'paused', 'disabled') then
+        raise exception 'invalid endpoint status "%"', coalesce(endpoint.status, 'null')
+            using errcode = 'check_violation', hint = 'Use enabled, paused or disabled.';
+    end if;
+    if endpoint.timeout not between interval '1 ms' and interval '1 hour' then
+        raise exception 'invalid endpoint timeout'
+            using errcode = 'invalid_parameter_value',
+                  detail = format('The timeout is %s.', endpoint.timeout),
+                  hint = 'Use a timeout between 1 ms and 1 hour, or null for the setting webhook.timeout.';
+    end if;
+    if endpoint.max_in_flight not between 1 and 10000 then
+        raise exception 'invalid limit of requests in flight'
+            using errcode = 'check_violation', detail = format('max_in_flight is %s.', endpoint.max_in_flight),
+                  hint = 'Use 1 to 10000, or null for the setting webhook.max_in_flight_per_endpoint.';
+    end if;
+    if endpoint.rate_limit not between 0.001 and 100000 then
+        raise exception 'invalid limit of requests per second'
+            using errcode = 'check_violation', detail = format('rate_limit is %s.', endpoint.rate_limit),
+                  hint = 'Use 0.001 to 100000, or null for none.';
+    end if;
+end
+$$;
+comment on function webhook._check_limits(webhook.endpoint) is
+    'Internal: raise 22023 or 23514 unless name, status, timeout and limits of an endpoint are right';
+
 create function webhook._is_restoring() returns boolean
 language c stable strict as 'MODULE_PATHNAME', 'webhook_is_restoring';
 comment on function webhook._is_restoring() is 'Internal: whether this session restores a dump, as pg_dump and pg_restore set it up: rows come in any order and are as they were; superusers and members of role webhook only';
@@ -149,12 +176,7 @@ begin
     if tg_op = 'INSERT' or new.retry_schedule is distinct from old.retry_schedule then
         perform webhook._check_schedule(new.retry_schedule);
     end if;
-    if new.timeout not between interval '1 ms' and interval '1 hour' then
-        raise exception 'invalid endpoint timeout'
-            using errcode = 'invalid_parameter_value',
-                  detail = format('The timeout is %s.', new.timeout),
-                  hint = 'Use a timeout between 1 ms and 1 hour, or null for the setting webhook.timeout.';
-    end if;
+    perform webhook._check_limits(new);
     if new.status = 'disabled' then
         new.disabled_at := coalesce(new.disabled_at, clock_timestamp());
     else

@@ -171,7 +171,7 @@ begin
      where a.event_id = any (event_ids)
        and (a.response_body is not null or a.request_headers is not null or a.response_headers is not null);
     if sending > 0 then
-        raise notice '% deliveries of what is forgotten are on the wire', sending
+        raise notice 'deliveries on the wire go on: %', sending
             using hint = 'Their answers are logged when they arrive: run it once more then.';
     end if;
     return redacted;

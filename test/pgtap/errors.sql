@@ -163,5 +163,11 @@ select throws_ok($$do 'begin
                           perform webhook.emit(''review.created'', ''org_1'', ''{}'');
                       end'$$, '25006', null, 'emit in a read-only transaction');
 
+-- Tables are ours alone: the name of a partition is in the message.
+alter table webhook.event add column noted text;
+select throws_like($$select webhook.emit('review.created', 'org_1', '{}')$$,
+                   'table "event_%" has 9 columns instead of 8', 'a table that somebody has changed');
+alter table webhook.event drop column noted;
+
 select * from finish();
 rollback;

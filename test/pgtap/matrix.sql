@@ -119,6 +119,7 @@ select object, case when is_for_all then 'X' else '' end,
   from (values
       ('_broken_watches()',                                          false, true,  false),
       ('_check_events(text[])',                                      false, false, true),
+      ('_check_limits(webhook.endpoint)',                              false, false, true),
       ('_check_schedule(interval[])',                                false, false, true),
       ('_check_source(regclass,text[])',                             false, false, false),
       ('_next_xid()',                                                false, false, true),

@@ -106,6 +106,7 @@ is(logged(qr/does not accept connections/, $offset), 1, 'one line says that it c
 is(logged(qr/FATAL:(?!.*terminating)/, $offset), 0, 'and it does not try in vain');
 $t->sql('alter database closed allow_connections true');
 arrives('connections allowed again', $t->emit(database => 'closed'));
+is(logged(qr/webhook can connect to database "closed" again/, $offset), 1, 'which one line says as well');
 
 # revoke_connect_from_everybody
 $t->sql('revoke connect on database closed from public');

@@ -119,6 +119,12 @@ $t->wait_for_sql("select state = 'off' from webhook.status");
 my $off = $t->emit;
 is($t->sql('select waiting_events, reason from webhook.status'),
 	'1|webhook.enabled is off', 'webhook.status counts and explains');
+$node->wait_for_log(qr/webhook worker of database "postgres" sends nothing: webhook.enabled is off/);
+$t->configure('webhook.enabled = on');
+$node->wait_for_log(qr/webhook worker of database "postgres" delivers again/);
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select state = 'off' from webhook.status");
+$off = $t->emit;
 $t->configure('webhook.enabled = on');
 $node->restart;
 wait_for_arrival($off, 10);

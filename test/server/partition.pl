@@ -21,6 +21,20 @@ $t->wait_until_done;
 my $session = $t->session;
 my $lost = 0;
 
+# detached_by_hand: the worker cannot log, and says so, until it is there again.
+my ($part, $bound) = split /\|/, $t->sql("select oid::regclass, pg_get_expr(relpartbound, oid) from pg_class
+	where oid in (select inhrelid from pg_inherits where inhparent = 'webhook.attempt'::regclass)
+		and exists (select from webhook._partitions('webhook.attempt') p
+			where p.name = relname and now() >= p.from_at and now() < p.to_at)");
+$t->sql("alter table webhook.attempt detach partition $part");
+my $unlogged = $t->emit;
+$t->wait_for_sql("select reason = 'could not find a partition of table \"webhook.attempt\" for an event' from webhook.status");
+like($t->sql('select problem from webhook.check()'), qr/covers a time for which there is no partition of attempt/,
+	'without a partition for the log: webhook.check says which');
+$t->sql("alter table webhook.attempt attach partition $part $bound");
+$t->wait_for_sql("select status = 'succeeded' from webhook.delivery where event_id = '$unlogged'");
+is(scalar($t->receiver->journal), 2, 'attached again: it is logged, and was sent once');
+
 for my $round (1 .. $rounds)
 {
 	# emit makes what is missing, as it does where no worker has run yet.
@@ -32,13 +46,13 @@ for my $round (1 .. $rounds)
 	my $id = $session->query_safe(
 		"select webhook.emit('review.completed', 'org_1', '{}')");
 	chomp $id;
-	$t->wait_for_journal($round + 1, undef, 10);
+	$t->wait_for_journal($round + 2, undef, 10);
 	# Its log is in the partition that the next round drops.
 	Webhook::wait_until('the log', undef,
 		sub { $session->query_safe('select count(*) from webhook.queue') =~ /^0/ });
 }
 my %times = $t->receiver->arrivals;
-is(scalar keys %times, $rounds + 1, 'every event arrived');
+is(scalar keys %times, $rounds + 2, 'every event arrived');
 $session->quit;
 
 done_testing();

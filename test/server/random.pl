@@ -44,12 +44,12 @@ sub error_of
 }
 
 # then
-like(error_of("select webhook.create_endpoint('org_1', '$url')"), qr/could not generate/,
+like(error_of("select webhook.create_endpoint('org_1', '$url')"), qr/could not generate a random secret/,
 	'no endpoint is made');
 like(error_of("insert into webhook.endpoint (organization_id, url) values ('org_1', '$url')"),
 	qr/could not generate/, 'nor inserted');
 like(error_of("select webhook.rotate_secret($id)"), qr/could not generate/, 'no secret is rotated');
-like(error_of("select webhook.emit('review.created', 'org_1', '{}')"), qr/could not generate/,
+like(error_of("select webhook.emit('review.created', 'org_1', '{}')"), qr/could not generate random bytes for an event id/,
 	'no event is recorded');
 unlink $off;
 is($t->sql($state), $before, 'nothing has changed');
