@@ -58,7 +58,7 @@
 	"  select t.id, t.revision, t.status from webhook.endpoint t" \
 	"  where t.organization_id = p.organization_id and not p.is_test" \
 	"   and t.status <> 'disabled'" \
-	"   and (t.created_at <= p.created_at or t.created_xid <= p.xid)" \
+	"   and webhook._was_there(t.created_at, t.created_xid, p.created_at, p.xid)" \
 	"   and ((1::bigint << (t.id & 63)::int) & $8) <> 0" \
 	"   and webhook._subscribes(t.events, p.event_type)" \
 	"   and ((p.xid, p.id) <> ($4, $5) or t.id > $6)" \

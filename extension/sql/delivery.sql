@@ -157,12 +157,19 @@ return event_type = any (events)
         and ('*' = any (events) or split_part(event_type, '.', 1) || '.*' = any (events)));
 comment on function webhook._subscribes(text[], text) is 'Internal: whether a subscription covers an event type: exact name, category.*, or *';
 
+create function webhook._was_there(created_at timestamptz, created_xid xid8, event_at timestamptz, event_xid xid8)
+returns boolean
+language sql immutable parallel safe
+return created_at <= event_at or coalesce(created_xid <= event_xid, false);
+comment on function webhook._was_there(timestamptz, xid8, timestamptz, xid8) is
+    'Internal: whether an endpoint is older than an event, by the clock or, where that was set back, by transaction ids; what is inlined into the statement that takes';
+
 create function webhook._will_be_taken(e webhook.event, t webhook.endpoint) returns boolean
 language sql stable set search_path to pg_catalog, pg_temp
 begin atomic
     select e.organization_id = t.organization_id and e.origin = webhook._origin() and not e.is_test
            and e.xid <> '3'      -- adopted or forgotten: was taken
-           and (t.created_at <= e.created_at or t.created_xid <= e.xid) and t.status <> 'disabled'
+           and webhook._was_there(t.created_at, t.created_xid, e.created_at, e.xid) and t.status <> 'disabled'
            and webhook._subscribes(t.events, e.event_type)
            and not exists (select from webhook.cursor c
                             where c.origin = e.origin

@@ -41,7 +41,7 @@ begin atomic
         (q.event_id is not null, 'waiting', w.number || ' is due, as soon as the endpoint has a free place'),
         (e.payload::text = webhook._forgotten(), 'cancelled', 'the payload was forgotten before a worker took the event'),
         (e.is_test, 'not sent', 'a test goes to nobody but the endpoint that is tested'),
-        (t.created_at > e.created_at, 'created later',
+        (not webhook._was_there(t.created_at, t.created_xid, e.created_at, e.xid), 'created later',
          format('the endpoint was created at %s, the event at %s', date_trunc('second', t.created_at),
                 date_trunc('second', e.created_at))),
         (t.status = 'disabled', 'disabled',

@@ -283,7 +283,7 @@ begin
            and not exists (select from webhook.queue q
                             where q.event_id = e.id and q.endpoint_id = replay.endpoint_id)
            -- What a worker will take anyhow would arrive twice.
-           and (endpoint.created_at > e.created_at or e.xid = '3'
+           and (not webhook._was_there(endpoint.created_at, endpoint.created_xid, e.created_at, e.xid) or e.xid = '3'
                 or exists (select from webhook.cursor c
                             where c.origin = e.origin
                               and ((1::bigint << (replay.endpoint_id & 63)::int) & c.shards) <> 0

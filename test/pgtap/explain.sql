@@ -36,6 +36,15 @@ update webhook.endpoint set status = 'paused' where id = 3002;
 select is(pg_temp.verdict(3002),
           'paused: no worker has taken the event yet, and the endpoint is paused', 'not taken and paused');
 
+-- The clock was set back between the two: transaction ids tell, as for workers.
+insert into webhook.endpoint (id, organization_id, url)
+values (3012, 'org_1', 'https://hooks.example.com/12');
+select matches(pg_temp.verdict(3012), '^created later: the endpoint was created at', 'created later');
+update webhook.endpoint set created_xid = '4' where id = 3012;
+select matches(pg_temp.verdict(3012), '^waiting: no worker has taken the event yet',
+               'created before, whatever the clock says');
+delete from webhook.endpoint where id = 3012;
+
 -- It was taken.
 insert into webhook.cursor (origin, shards, low)
 values (webhook._origin(), -1, pg_snapshot '3:99999999:');
