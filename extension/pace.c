@@ -62,6 +62,8 @@ wh_pace_time_to_record(void)
 	int			count = wh_results_count();
 	int64		since = wh_results_since();
 
+	if (wh_clock_until(since) > 0)
+		return wh_clock_until(since);	/* all that is there is locked */
 	if (!wh_results_are_awaited() && count < MANY_RESULTS)
 		return wh_clock_until(since + PACE_MS * 1000);
 	return is_worth_while(count, since) ? 0 : 1;

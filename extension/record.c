@@ -47,6 +47,23 @@ static Statement disable_gone = {
 	SPI_OK_SELECT, 1, {INT8ARRAYOID}
 };
 
+/* Those whose row somebody has locked, by their places from 1 on. */
+static Statement find_locked = {
+	"with free as materialized ("
+	" select d.place"
+	" from unnest($1, $2) with ordinality as d(event_id, endpoint_id, place)"
+	" join webhook.queue q on q.event_id = d.event_id"
+	"  and q.endpoint_id = d.endpoint_id"
+	" for update of q skip locked)"
+	" select d.place"
+	" from unnest($1, $2) with ordinality as d(event_id, endpoint_id, place)"
+	" join webhook.queue q on q.event_id = d.event_id"
+	"  and q.endpoint_id = d.endpoint_id"
+	" where d.place not in (select f.place from free f)"
+	" order by d.place desc",
+	SPI_OK_SELECT, 2, {UUIDARRAYOID, INT8ARRAYOID}
+};
+
 /* What is for nobody any more stays: the next worker ends it as interrupted. */
 static Statement give_back = {
 	"update webhook.queue q set attempts = q.attempts - 1,"
@@ -301,6 +318,30 @@ disable_gone_endpoints(Delivery **deliveries, int count)
 		return;
 	value = wh_statement_array(ids, NULL, number, INT8OID);
 	wh_statement_run(&disable_gone, &value, NULL, false);
+}
+
+int
+wh_record_free_first(Delivery **deliveries, int count)
+{
+	int			free_count = count;
+	Datum		values[2];
+	uint64		locked;
+
+	make_keys(deliveries, count, values);
+	locked = wh_statement_run(&find_locked, values, NULL, false);
+	for (uint64 i = 0; i < locked; i++)
+	{
+		bool		is_null;
+		int64		place = DatumGetInt64(wh_statement_column(i, 1, &is_null));
+		Delivery   *delivery = deliveries[place - 1];
+
+		/* The last places come first, so it is among the free ones. */
+		deliveries[place - 1] = deliveries[--free_count];
+		deliveries[free_count] = delivery;
+	}
+	if (free_count < count)
+		wh_session_note_lock();
+	return free_count;
 }
 
 void

@@ -10,6 +10,12 @@
 #include "delivery.h"
 
 /*
+ * Put those whose row in the queue somebody has locked behind the others, and
+ * lock the rows of these; how many are free.
+ */
+extern int	wh_record_free_first(Delivery **deliveries, int count);
+
+/*
  * Write one attempt row per delivery, all of which have results; end the
  * deliveries that are done and schedule the retries of the others.  Endpoints
  * get their next due times.

@@ -14,9 +14,12 @@
 #include "stats.h"
 #include "take.h"
 
+#define LOCKED_MS 1000			/* between looks at rows that are locked */
+
 static Delivery *finished;
 static int	finished_count;
-static int64 finished_since;	/* of the oldest; see clock.h */
+static int64 finished_since;	/* of the oldest, or when to look at locked
+								 * ones again; see clock.h */
 static bool is_awaited;			/* somebody needs the place of one */
 
 static bool
@@ -34,7 +37,7 @@ wh_results_collect(void)
 	wh_send_run();
 	while ((delivery = wh_send_next_finished()) != NULL)
 	{
-		if (finished == NULL)
+		if (finished == NULL || wh_clock_until(finished_since) > 0)
 			finished_since = wh_clock_now();
 		delivery->next = finished;
 		finished = delivery;
@@ -75,21 +78,37 @@ release(Delivery *delivery)
 	wh_roster_note_result(endpoint, is_success);
 }
 
+/* What could not be recorded stays in hand. */
+static void
+keep(Delivery **deliveries, int count)
+{
+	finished = NULL;
+	finished_count = count;
+	finished_since = wh_clock_in(LOCKED_MS);
+	for (int i = 0; i < count; i++)
+	{
+		deliveries[i]->next = finished;
+		finished = deliveries[i];
+	}
+}
+
 void
 wh_results_record(void)
 {
 	Delivery  **deliveries = palloc(finished_count * sizeof(Delivery *));
 	int			count = 0;
+	int			free_count;
 
 	for (Delivery *d = finished; d; d = d->next)
 		deliveries[count++] = d;
 	wh_session_begin("recording attempts");
-	wh_record_attempts(deliveries, count);
+	free_count = wh_session_meets_locks() ?
+		wh_record_free_first(deliveries, count) : count;
+	wh_record_attempts(deliveries, free_count);
 	wh_session_commit(false);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < free_count; i++)
 		release(deliveries[i]);
-	finished = NULL;
-	finished_count = 0;
+	keep(deliveries + free_count, count - free_count);
 	is_awaited = false;
 	wh_health_judge();
 }

@@ -12,7 +12,10 @@
 /* Let the wire move, and collect what has ended. */
 extern void wh_results_collect(void);
 
-/* How many wait to be recorded, and since when the oldest of them does. */
+/*
+ * How many wait to be recorded, and since when the oldest of them does; in the
+ * future when all of them are locked and were looked at lately.
+ */
 extern int	wh_results_count(void);
 extern int64 wh_results_since(void);
 
@@ -21,7 +24,8 @@ extern bool wh_results_are_awaited(void);
 
 /*
  * Record them all in one transaction and let go of them.  After an error they
- * are still in hand.
+ * are still in hand, and so are those whose rows somebody has locked, for a
+ * while after that was noticed.
  */
 extern void wh_results_record(void);
 

@@ -149,6 +149,26 @@ $session->query_safe('rollback');
 $t->sql("update webhook.endpoint set status = 'enabled' where id = $other");
 $t->wait_until_done;
 
+# a_row_that_is_on_the_wire_is_locked: what others were answered is recorded
+my $slow = $t->endpoint('/delay/2000/200?row', timeout => "'10s'", events => "'{billing.*}'");
+my $locked = $t->emit(event => 'billing.credits_low');
+push @events, $locked;
+$t->wait_for_journal(1, qr/row/);
+$session->query_safe("begin; select from webhook.queue where endpoint_id = $slow for update");
+$t->wait_for_sql('select in_flight = 0 from webhook.status');
+for my $round (1 .. 5)
+{
+	push @events, $t->emit;
+	$t->wait_for_sql("select exists (select from webhook.attempt where event_id = '$events[-1]' and endpoint_id = $main)");
+}
+pass('a row on the wire is locked: the others are recorded');
+is($t->sql("select count(*) from webhook.attempt where event_id = '$locked' and endpoint_id = $slow"), 0,
+	'its own attempt is not');
+$session->query_safe('rollback');
+$t->wait_until_done;
+is($t->sql("select string_agg(format('%s %s', attempt, outcome), ', ') from webhook.attempt
+	where event_id = '$locked' and endpoint_id = $slow"), '1 succeeded', 'and is when the lock has gone');
+
 $session->quit;
 
 # maintenance_of_our_tables under load
