@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "sockets.h"
+#include "tls.h"
 #include "transfer.h"
 
 /*
@@ -51,10 +52,13 @@ begin_request(void *arg, char *our_address, char *their_address, int our_port,
 			  int their_port)
 {
 	Transfer   *transfer = arg;
+	struct curl_tlssessioninfo *tls;
 
 	if (transfer->is_sent)
 		return CURL_PREREQFUNC_ABORT;
 	transfer->is_sent = true;
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK)
+		transfer->connection = tls->internals;
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -96,8 +100,9 @@ watch_progress(void *arg, curl_off_t to_receive, curl_off_t received,
 		return 0;
 	if (transfer->progress_calls == CALLS_PER_COUNT)
 		transfer->bytes_before = info.tcpi_bytes_received;
-	transfer->is_flooded = info.tcpi_bytes_received - transfer->bytes_before >
-		FLOOD_BYTES + FLOOD_FACTOR * transfer->answer.body_size;
+	if (info.tcpi_bytes_received - transfer->bytes_before >
+		FLOOD_BYTES + FLOOD_FACTOR * transfer->answer.body_size)
+		transfer->is_flooded = true;
 	return transfer->is_flooded;
 }
 
@@ -141,7 +146,7 @@ set_fixed_options(Transfer *transfer)
 		{CURLOPT_PROXY, ""}, {CURLOPT_NOPROXY, "*"},
 		{CURLOPT_PROTOCOLS_STR, schemes}, {CURLOPT_CAPATH, NULL},
 		{CURLOPT_OPENSOCKETDATA, transfer}, {CURLOPT_PREREQDATA, transfer},
-		{CURLOPT_HEADERDATA, transfer},
+		{CURLOPT_HEADERDATA, transfer}, {CURLOPT_SSL_CTX_DATA, transfer->client},
 		{CURLOPT_WRITEDATA, transfer}, {CURLOPT_PRIVATE, transfer},
 		{CURLOPT_XFERINFODATA, transfer}, {CURLOPT_RESOLVER_START_DATA, transfer},
 		{CURLOPT_ERRORBUFFER, transfer->curl_error},
@@ -160,6 +165,7 @@ set_fixed_options(Transfer *transfer)
 	return curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, wh_socket_close) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, wh_tls_watch) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, begin_request) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, begin_lookup) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch_progress) == CURLE_OK &&
@@ -285,6 +291,7 @@ wh_transfer_restart(Transfer *transfer)
 	transfer->is_blocked = transfer->is_dialled = transfer->is_sent = false;
 	transfer->is_flooded = transfer->is_deferred = false;
 	transfer->name = 0;
+	transfer->connection = NULL;
 	transfer->socket = CURL_SOCKET_BAD;
 	transfer->progress_calls = 0;
 	transfer->curl_error[0] = '\0';
@@ -296,6 +303,7 @@ void
 wh_transfer_clear(Transfer *transfer)
 {
 	free_headers(transfer);
+	transfer->connection = NULL;
 }
 
 void

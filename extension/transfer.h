@@ -35,6 +35,7 @@ typedef struct Transfer
 	int64_t		queued_us;
 	int64_t		started_us;
 	int64_t		timeout_us;
+	const void *connection;		/* OpenSSL's, of its request; only compared */
 	curl_socket_t socket;		/* the last one that libcurl waited for */
 	int			progress_calls;
 	uint64_t	bytes_before;	/* of that socket, at the first count */

@@ -59,6 +59,7 @@ def zipped_zeros(mebibytes):
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 OPEN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"  # more headers may follow
 FLOOD = b"X-Flood: " + b"x" * 1000 + b"\r\n"
+HELLO_REQUESTS = b"\x16\3\3\x40\0" + bytes(0x4000)  # 4 bytes each
 HANGS = {"answer": [None], "headers": [200, OPEN[:25]],
          "body": [200, head(200, 9) + b"ok"]}
 INFINITE = {"chunked": (CHUNKED, b"4000\r\n" + b"x" * 0x4000 + b"\r\n"),
@@ -309,6 +310,8 @@ class Receiver:
             warnings.simplefilter("ignore", DeprecationWarning)
             context.set_ciphers("DEFAULT:@SECLEVEL=0")  # what 1.1 needs
             context.minimum_version = context.maximum_version = version
+        if self.options.tls_flood == "tickets":
+            context.num_tickets = 1_000_000
         return context
 
     def run(self):
@@ -347,6 +350,9 @@ class Receiver:
             elif self.options.tls_abort:
                 connection.socket.recv(1)
                 connection.end(RESET)
+            elif self.options.tls_flood == "handshakes":
+                connection.socket.recv(1)
+                connection.play(itertools.repeat(HELLO_REQUESTS))
             else:
                 self.serve_requests(connection)
         except OSError as error:
@@ -447,6 +453,8 @@ def parse_options():
     option("--tls-max", choices=["1.0", "1.1", "1.2"], help="this TLS version only")
     option("--tls-hang", action="store_true", help="accept, say nothing")
     option("--tls-abort", action="store_true", help="reset in the handshake")
+    option("--tls-flood", choices=["handshakes", "tickets"],
+           help="ask for a new handshake, or give tickets, without end")
     options = parser.parse_args()
     if not options.plain and not (options.cert and options.key):
         parser.error("--cert and --key are needed without --plain")

@@ -14,6 +14,7 @@ my $t = Webhook->new('replies', "webhook.timeout = '1s'",
 my $silent = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
 my $tls_hang = Webhook::start_receiver('tls-hang' => 1);
 my $tls_abort = Webhook::start_receiver('tls-abort' => 1);
+my %tls_flood = map { $_ => Webhook::start_receiver('tls-flood' => $_) } qw(handshakes tickets);
 
 my $headers = 'protocol: the receiver sent too many headers';
 my %cases = (
@@ -49,6 +50,9 @@ my %cases = (
 	'/hang/headers' => 'timeout',
 	'/hang/body' => 'timeout',
 	'https://127.0.0.1:' . $silent->sockport . '/' => 'timeout',
+	$tls_flood{handshakes}->url('/ok') => 'tls: the TLS handshake failed',
+	$tls_flood{tickets}->url('/ok') =>
+	  'protocol: the receiver sent too many bytes beside its answer',
 	$tls_hang->url('/ok') => 'timeout',
 	$tls_abort->url('/ok') => 'tls');
 my @urls = sort keys %cases;
@@ -113,6 +117,8 @@ like($attempts{'/headers-flood/headers'}{response_headers}, qr/\[cut\]\r\n\z/,
 like($attempts{'/hang/body'}{response_body}, qr/^ok$/, 'what came before the timeout is kept');
 like($attempts{'/binary'}{response_body}, qr/\\x00nul \\xff\\xfe\\xc3\( \\x1b\[31mred/,
 	'bytes that are no text are escaped');
+cmp_ok($attempts{ $tls_flood{$_}->url('/ok') }{took}, '<', 0.9, "$_ without end are not heard out")
+  for sort keys %tls_flood;
 unlike($attempts{$_}{error} // '', qr{/\w+/\w+}, "$_: no file of ours in the error") for @urls;
 
 # memory: after a warm-up it stays
