@@ -86,7 +86,7 @@ comment on function webhook._who_hides(text) is
     'Internal: who keeps readers from our tables; who shows what happens asks first, and does without rather than wait';
 
 create function webhook._held_back(worker int, workers int) returns text
-language sql stable set search_path to pg_catalog, pg_temp
+language sql stable set search_path to pg_catalog, pg_temp set enable_seqscan to off set jit to off
 begin atomic
     with ours as (
         select t.id, t.status from webhook.endpoint t where (t.id & 63) % workers = worker),
@@ -94,7 +94,9 @@ begin atomic
         select count(*) as number, min(o.id) as id
           from ours o
          where o.status = 'paused'
-           and exists (select from webhook.queue q where q.endpoint_id = o.id and q.next_attempt_at is not null))
+           -- Looked for at each, by index; as a join it reads all that waits.
+           and (select true from webhook.queue q
+                 where q.endpoint_id = o.id and q.next_attempt_at is not null limit 1))
     select case
                when p.number = 1 then format('deliveries wait for endpoint %s, which is paused', p.id)
                when p.number > 1 then format('deliveries wait for %s endpoints that are paused', p.number)

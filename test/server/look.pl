@@ -71,6 +71,13 @@ my $after = $t->sql("select count(*) from webhook.dashboard; select webhook.open
 is((split /\n/, $after)[-1], (split /\n/, $before)[-1],
 	'neither dashboard nor metrics look at the log');
 
+# nor does it, or webhook.status, read all that waits to find out who waits.
+$scans = "select seq_scan from pg_stat_all_tables where relid = 'webhook.queue'::regclass";
+$before = $t->sql("analyze webhook.queue; select pg_stat_force_next_flush(); $scans");
+$after = $t->sql("select count(*) from webhook._dashboard_rows(20); select webhook._held_back(0, 1) is null;
+	select pg_stat_force_next_flush(); $scans");
+is((split /\n/, $after)[-1], (split /\n/, $before)[-1], 'what waits for an endpoint is found by index');
+
 # the_history_of_the_outbox_costs_nothing
 like($t->sql("explain (costs off) select e.id from webhook.event e
 		where e.origin = 1 and e.xid <> '3' and e.xid >= '10' order by e.xid, e.id limit 5"),
