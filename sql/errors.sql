@@ -13,10 +13,8 @@ select webhook.create_endpoint('org_abc123', 'http://hooks.example.com/x');
 select webhook.create_endpoint('org_abc123', 'ftp://hooks.example.com/x');
 select webhook.create_endpoint('org_abc123', 'hooks.example.com/x');
 select webhook.create_endpoint('org_abc123', '');
-\set VERBOSITY terse
 select webhook.create_endpoint('org_abc123', null);
 \echo :LAST_ERROR_SQLSTATE
-\set VERBOSITY default
 
 -- Public addresses only.
 select webhook.create_endpoint('org_abc123', 'https://10.0.0.1/x');
@@ -66,6 +64,7 @@ select webhook.create_endpoint('org_abc123', 'https://hooks.example.com:0443/x')
 select webhook.create_endpoint('org_nobody', 'https://hooks.example.com/x');
 \echo :LAST_ERROR_SQLSTATE
 select webhook.create_endpoint('org_o''neill', 'https://hooks.example.com/x');
+select webhook.create_endpoint(null, 'https://hooks.example.com/x');
 
 -- Subscriptions: a wrong name is answered with the nearest.
 select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', '{review.complete}');
@@ -292,6 +291,18 @@ select webhook.grant_access('nobody_there', 'publisher');
 \echo :LAST_ERROR_SQLSTATE
 select webhook.grant_access(current_user::regrole, 'administrator');
 \echo :LAST_ERROR_SQLSTATE
+select webhook.grant_access(null, 'publisher');
+\echo :LAST_ERROR_SQLSTATE
+select webhook.grant_access(current_user::regrole, null);
+select webhook.revoke_access(null);
+-- NULL is shown as such
+select webhook.test(null);
+select webhook.preview(null);
+select webhook.rotate_secret(null);
+select webhook.redeliver(null, null);
+select webhook.explain(null);
+select webhook.forget(event_id => null);
+select webhook.forget(organization_id => null);
 -- Ranges of deliveries
 set timezone to 'UTC';
 select webhook.recover(1, null);

@@ -95,7 +95,7 @@ declare
 begin
     if not exists (select from webhook.event e
                     where e.id = redeliver.event_id and webhook._has_access(e.organization_id, 'manager')) then
-        raise exception 'event % does not exist', redeliver.event_id
+        raise exception 'event % does not exist', coalesce(redeliver.event_id::text, 'null')
             using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
     end if;
     if webhook._is_forgotten(redeliver.event_id) then
@@ -105,7 +105,7 @@ begin
     end if;
     if not exists (select from webhook.endpoint t join webhook.event e on e.organization_id = t.organization_id
                     where t.id = redeliver.endpoint_id and e.id = redeliver.event_id) then
-        raise exception 'endpoint % does not exist in the organization of the event', redeliver.endpoint_id
+        raise exception 'endpoint % does not exist in the organization of the event', coalesce(redeliver.endpoint_id::text, 'null')
             using errcode = 'no_data_found', hint = 'See: select id, organization_id, url from webhook.endpoint';
     end if;
     if exists (select from webhook.endpoint t where t.id = redeliver.endpoint_id and t.status = 'disabled') then
@@ -214,7 +214,7 @@ begin
       from webhook.endpoint t
      where t.id = test.endpoint_id and webhook._has_access(t.organization_id, 'manager');
     if not found then
-        raise exception 'endpoint % does not exist', test.endpoint_id
+        raise exception 'endpoint % does not exist', coalesce(test.endpoint_id::text, 'null')
             using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
     end if;
     perform webhook._check_event(test.event);

@@ -103,6 +103,9 @@ language plpgsql immutable set search_path to pg_catalog, pg_temp
 -- The constraints of the table say the same, but with the whole row.
 as $$
 begin
+    if endpoint.url is null then
+        raise exception 'endpoint must have a URL' using errcode = 'not_null_violation';
+    end if;
     if endpoint.name = '' then
         raise exception 'endpoint name must not be empty'
             using errcode = 'check_violation', hint = 'Use null for an endpoint without a name.';
@@ -130,7 +133,7 @@ begin
 end
 $$;
 comment on function webhook._check_limits(webhook.endpoint) is
-    'Internal: raise 22023 or 23514 unless name, status, timeout and limits of an endpoint are right';
+    'Internal: raise 22023, 23502 or 23514 unless name, status, timeout and limits of an endpoint are right, and it has a URL';
 
 create function webhook._is_restoring() returns boolean
 language c stable strict as 'MODULE_PATHNAME', 'webhook_is_restoring';
@@ -148,9 +151,10 @@ begin
         return new;
     end if;
     if not exists (select from webhook.organization where id = new.organization_id) then
-        raise exception 'unknown organization "%"', new.organization_id
+        raise exception 'unknown organization "%"', coalesce(new.organization_id, 'null')
             using errcode = 'foreign_key_violation',
-                  hint = format('Record it first: select webhook.set_organization(%L, ''its name'')', new.organization_id);
+                  hint = case when new.organization_id is null then 'See: select id, name from webhook.organization'
+                              else format('Record it first: select webhook.set_organization(%L, ''its name'')', new.organization_id) end;
     end if;
     if tg_op = 'UPDATE' and (new.id <> old.id or new.organization_id <> old.organization_id) then
         raise exception 'endpoint cannot change its id or organization'
@@ -375,7 +379,7 @@ begin
       where e.id = rotate_secret.endpoint_id and webhook._has_access(e.organization_id, 'manager')
         for update;
     if not found then
-        raise exception 'endpoint % does not exist', rotate_secret.endpoint_id
+        raise exception 'endpoint % does not exist', coalesce(rotate_secret.endpoint_id::text, 'null')
             using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
     end if;
     delete from webhook.endpoint_secret s

@@ -71,7 +71,7 @@ begin
     select * into e from webhook.event v
      where v.id = explain.event_id and webhook._has_access(v.organization_id);
     if not found then
-        raise exception 'event % does not exist', explain.event_id
+        raise exception 'event % does not exist', coalesce(explain.event_id::text, 'null')
             using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
     end if;
     return query
@@ -113,7 +113,7 @@ begin
     perform from webhook.endpoint t
       where t.id = preview.endpoint_id and webhook._has_access(t.organization_id, 'manager');
     if not found then
-        raise exception 'endpoint % does not exist', preview.endpoint_id
+        raise exception 'endpoint % does not exist', coalesce(preview.endpoint_id::text, 'null')
             using errcode = 'no_data_found', hint = 'See: select id, url from webhook.endpoint';
     end if;
     perform webhook._check_event(preview.event);
@@ -187,7 +187,7 @@ begin
     perform from webhook.event e
       where e.id = forget.event_id and webhook._has_access(e.organization_id, 'manager');
     if not found then
-        raise exception 'event % does not exist', forget.event_id
+        raise exception 'event % does not exist', coalesce(forget.event_id::text, 'null')
             using errcode = 'no_data_found', hint = 'Events are kept for webhook.retention.';
     end if;
     return webhook._forget(array[forget.event_id]);
@@ -205,7 +205,7 @@ declare
 begin
     perform webhook._check_access(forget.organization_id);
     if ids = '{}' and not exists (select from webhook.organization o where o.id = forget.organization_id) then
-        raise exception 'unknown organization "%"', forget.organization_id
+        raise exception 'unknown organization "%"', coalesce(forget.organization_id, 'null')
             using errcode = 'no_data_found',
                   hint = 'For an event write: select webhook.forget(event_id => ''...'')';
     end if;

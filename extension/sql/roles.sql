@@ -156,8 +156,11 @@ declare
     given record;
 begin
     if level is null or level not in ('publisher', 'manager', 'observer') then
-        raise exception 'unknown access level "%"', level
+        raise exception 'unknown access level "%"', coalesce(level, 'null')
             using errcode = 'invalid_parameter_value', hint = 'Use publisher, manager or observer.';
+    end if;
+    if role is null then
+        raise exception 'the role to grant access to must not be null' using errcode = 'null_value_not_allowed';
     end if;
     -- Workers attach partitions, which changes the same catalogue rows.
     lock table webhook.event, webhook.attempt in share update exclusive mode;
@@ -174,12 +177,15 @@ begin
 end
 $$;
 comment on function webhook.grant_access(regrole, text, text) is
-    'Let a role emit (publisher), look (observer), or look and change endpoints, organizations and event types (manager), for all organizations or bound to one of them; run by a superuser or a member of role webhook. Errors: unknown level 22023, unknown organization 23503, bound to another or to none 55000';
+    'Let a role emit (publisher), look (observer), or look and change endpoints, organizations and event types (manager), for all organizations or bound to one of them; run by a superuser or a member of role webhook. Errors: NULL role 22004, unknown level 22023, unknown organization 23503, bound to another or to none 55000';
 
 create function webhook.revoke_access(role regrole) returns void
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
 begin
+    if role is null then
+        raise exception 'the role to revoke access from must not be null' using errcode = 'null_value_not_allowed';
+    end if;
     lock table webhook.event, webhook.attempt in share update exclusive mode;
     execute format('revoke all on all tables in schema webhook from %s', role);
     execute format('revoke all on all routines in schema webhook from %s', role);
