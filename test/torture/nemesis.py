@@ -18,7 +18,7 @@ FAULTS = {
     "backend_kill": 2, "backend_terminate": 3, "immediate_stop": 3,
     "fast_stop": 3, "postmaster_kill": 3, "launcher_term": 1,
     "receiver_restart": 3, "receiver_hang": 2, "change_workers": 3,
-    "lock_tables": 3, "lock_rows": 3, "reload": 2, "disk_full": 2,
+    "lock_tables": 3, "lock_rows": 3, "rewrite": 3, "reload": 2, "disk_full": 2,
 }
 TABLES = ("queue", "attempt", "event", "endpoint", "cursor", "organization",
           "idempotency_key", "endpoint_secret")
@@ -120,21 +120,26 @@ class Nemesis(threading.Thread):
             file.write(f"{name} = {value}\n")
         self.server.pg_ctl("reload", check=False)
 
-    def hold(self, statement):
-        """What a session holds with it for a while, if it gets it."""
+    def run_in_session(self, *statements):
+        """As far as the server and the locks of others let us."""
         try:
             session = self.server.connect()
         except pq.Lost:
             return
         try:
-            session.run("begin; set local lock_timeout = '2s'")
-            session.run(statement)
-            self.is_over.wait(self.random.uniform(0.1, 2))
-            session.run("rollback")
+            session.run("set lock_timeout = '2s'")
+            for statement in statements:
+                session.run(statement)
         except (pq.Lost, pq.Refused):
             pass
         finally:
             session.close()
+
+    def hold(self, statement):
+        """What a session holds with it for a while, if it gets it."""
+        seconds = self.random.uniform(0.1, 2)
+        self.run_in_session("begin", statement,
+                            f"select pg_sleep({seconds})", "rollback")
 
     def lock_tables(self):
         table = self.random.choice(TABLES)
@@ -144,6 +149,13 @@ class Nemesis(threading.Thread):
         table = self.random.choice(("queue", "endpoint", "cursor",
                                     "organization"))
         self.hold(f"select from webhook.{table} for update")
+
+    def rewrite(self):
+        """Rows move, and plans go by what is there just then."""
+        how = self.random.choice(("vacuum analyze", "vacuum full",
+                                  "reindex table"))
+        table = self.random.choice(TABLES)
+        self.run_in_session(f"{how} webhook.{table}")
 
     def disk_full(self):
         """Every block that is free, on the small disk of the data."""
