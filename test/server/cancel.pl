@@ -191,4 +191,16 @@ is(join(' ', grep { $times{$_} > 1 } keys %times), '', 'nothing was sent again')
 unlike(PostgreSQL::Test::Utils::slurp_file($t->node->logfile), qr/could not do its work/,
 	'the worker had no trouble with any of it');
 
+# prepared: what was cancelled is locked until it is committed.
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+my $prepared = $t->emit;
+$t->sql("begin; select webhook.cancel('$prepared', $one); prepare transaction 'cancel'");
+$t->configure('webhook.enabled = on');
+$t->wait_for_sql("select state = 'failing' from webhook.status");
+$t->sql("commit prepared 'cancel'");
+$t->wait_until_done;
+is(delivery($prepared, $one), 'cancelled 0 f', 'prepared and committed: cancelled');
+is(delivery($prepared, $two), 'succeeded 1 f', 'and the others get it');
+
 done_testing();
