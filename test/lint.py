@@ -117,6 +117,9 @@ def check_sql(path):
             r"\bcreate\s+or\s+replace\b|\bif\s+not\s+exists\b", outside):
         complain(path, line_of(text, match.start()),
                  f"{match.group()}: an install script owns what it makes")
+    for match in re.finditer(r"@ext\w+@", text):
+        complain(path, line_of(text, match.start()),
+                 f"{match.group()}: its value may end a quotation")
     for match in re.finditer(r"\bcreate (?:function|procedure)\s+(\S+?)\(.*?;",
                              outside, re.DOTALL):
         check_function(path, line_of(text, match.start()), match)

@@ -388,6 +388,7 @@ class Receiver:
         entry = {
             "time": request.time, "monotonic": request.monotonic,
             "connection": connection.number, "port": connection.peer_port,
+            "resumed": getattr(connection.socket, "session_reused", None),
             "method": request.method, "path": request.path,
             "headers": request.headers, "id": request.id,
             "attempt": int(attempt) if attempt.isdecimal() else None,

@@ -112,6 +112,9 @@ after_reload('no certificates', $unreadable,
 	sub { open my $file, '>', $live; print $file "nonsense\n" });
 after_reload('gone', $unreadable, sub { unlink $live });
 after_reload('back', 'delivered', sub { copy($ca, $live) or die $! });
+# sessions_are_not_resumed: each connection looks at the certificate anew.
+$t->attempt_at('/last') for 1 .. 3;
+is(scalar(grep { $_->{resumed} } $t->receiver->journal), 0, 'no TLS session served twice');
 is($t->sql("select count(*) from webhook.queue"), 1, 'all while a request was on the wire');
 
 done_testing();
