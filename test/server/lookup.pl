@@ -35,9 +35,10 @@ sub make_endpoints
 }
 
 # Threads of the worker, beside the first; newer versions of libcurl have two for
-# a look-up.
+# a look-up, which stay for some time when it is over.
 my ($major, $minor) = split /\./, $t->sql('select libcurl from webhook.version()');
 my $for_each = $major * 100 + $minor < 820 ? 1 : 2;
+$share = $most_threads if $for_each == 2;
 
 sub threads
 {
