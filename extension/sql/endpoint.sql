@@ -36,10 +36,10 @@ declare
     unknown text;
     nearest text;
 begin
-    if array_ndims(events) > 1 then
-        raise exception 'endpoint events must be a list of one dimension'
-            using errcode = 'invalid_parameter_value',
-                  hint = 'Write for example ''{review.completed,team.*}''.';
+    -- Workers look through it for each event, for whomever they also work.
+    if array_ndims(events) > 1 or cardinality(events) > 1000 then
+        raise exception 'endpoint events must be a list of up to 1000 names'
+            using errcode = 'invalid_parameter_value', hint = 'Write for example ''{review.completed,team.*}''.';
     end if;
     if coalesce(cardinality(events), 0) = 0 or array_position(events, null) is not null then
         raise exception 'endpoint must subscribe to at least one event'

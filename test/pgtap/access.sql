@@ -205,6 +205,8 @@ select setting || statement, expected
                 '22023 header "X-Jasper-Event" is reserved'),
                ($$update webhook.endpoint set retry_schedule = array_fill(interval '0', '{100}')$$,
                 '22023 invalid retry schedule'),
+               ($$update webhook.endpoint set events = array_fill('review.created'::text, '{1001}')$$,
+                '22023 endpoint events must be a list of up to 1000 names'),
                ($$insert into webhook.endpoint (id, organization_id, url)
                   values (4711, 'org_1', 'https://hooks.example.com/')$$,
                 '42501 permission denied for table endpoint'),
