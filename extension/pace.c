@@ -52,7 +52,10 @@ wh_pace_note_take(bool has_found)
 {
 	taken_at = wh_clock_now();
 	was_empty = !has_found;
+
+	/* Of takes that came sooner, as where somebody waits, one counts. */
 	next_at = Max(next_at, wh_clock_in(-BURST * PACE_MS)) + PACE_MS * 1000;
+	next_at = Min(next_at, wh_clock_in(PACE_MS));
 	return has_found && wh_clock_until(next_at) > 0;
 }
 
