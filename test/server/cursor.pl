@@ -100,6 +100,18 @@ for my $number (0 .. 2)
 arrived_once('/ok', 'a window in pieces');
 $_->quit for $a, $b, @late;
 
+# a_window_is_read_in_pieces_while_a_large_xid_commits: it is ahead of the position
+# and belongs to the next window, which would read it again.
+my ($large, $running) = map { $t->session } 1 .. 2;
+$_->query_safe("begin; $emitting") for $large, $running;
+$t->sql($emitting);
+$before = $t->receiver->journal;
+$large->query_safe("$emitting from generate_series(1, 5000); commit");
+$t->wait_for_journal($before + 200);
+$running->query_safe('commit');
+arrived_once('/ok', 'a commit ahead of the position');
+$_->quit for $large, $running;
+
 # a_prepared_transaction_survives_a_restart
 my $id = $t->sql("begin; $emitting; prepare transaction 'two phases'");
 wait_for_take();
