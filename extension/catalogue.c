@@ -61,6 +61,18 @@ wh_catalogue_open(const char *name, LOCKMODE mode)
 	return rel;
 }
 
+void
+wh_catalogue_check_columns(Relation table, int columns)
+{
+	if (RelationGetDescr(table)->natts != columns)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has %d columns instead of %d",
+						RelationGetRelationName(table),
+						RelationGetDescr(table)->natts, columns),
+				 errhint("Run: select * from webhook.check()")));
+}
+
 /*
  * The text in a column of the row whose first column, the primary key, has
  * this value; NULL when there is no such row.  Sees what earlier commands of

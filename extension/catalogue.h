@@ -14,6 +14,9 @@ extern Oid	wh_catalogue_table(const char *name);
 /* The same, locked and opened. */
 extern Relation wh_catalogue_open(const char *name, LOCKMODE mode);
 
+/* 55000 when somebody has changed what columns a table has. */
+extern void wh_catalogue_check_columns(Relation table, int columns);
+
 /* 22023, with the nearest name as a hint, for an unknown event type. */
 extern void wh_catalogue_check_event_type(text *name);
 

@@ -71,6 +71,15 @@
 #define WH_BASE64_SOURCE(bytes) ((const char *) (bytes))
 #endif
 
+/* A scan of an index may be instrumented from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define WH_INDEX_BEGINSCAN(table, index, snapshot, keys) \
+	index_beginscan(table, index, snapshot, NULL, keys, 0)
+#else
+#define WH_INDEX_BEGINSCAN(table, index, snapshot, keys) \
+	index_beginscan(table, index, snapshot, keys, 0)
+#endif
+
 /* Ownership checks became one function in 16. */
 static inline bool
 wh_compat_owns_database(Oid database)

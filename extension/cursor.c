@@ -164,21 +164,17 @@ void
 wh_queue_unpack_cursor(Cursor *cursor)
 {
 	char	   *rest;
-	Datum	   *running;
-	int			count = 0;
 
 	cursor->low_xmax = 0;
 	cursor->low_xip_count = 0;
 	if (cursor->low == 0)
 		return;
 	rest = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, cursor->low));
-	running = palloc((strlen(rest) / 2 + 1) * sizeof(Datum));
+	cursor->low_xip = palloc((strlen(rest) / 2 + 1) * sizeof(uint64));
 	(void) strtoull(rest, &rest, 10);
 	cursor->low_xmax = strtoull(rest + 1, &rest, 10);
 	while (rest[0] != '\0' && rest[1] != '\0')
-		running[count++] = UInt64GetDatum(strtoull(rest + 1, &rest, 10));
-	cursor->low_xip = wh_statement_array(running, NULL, count, XID8OID);
-	cursor->low_xip_count = count;
+		cursor->low_xip[cursor->low_xip_count++] = strtoull(rest + 1, &rest, 10);
 }
 
 static void

@@ -26,13 +26,6 @@
 #include "payload.h"
 #include "rows.h"
 
-/* Columns of webhook.event, in the order of schema.sql. */
-enum EventColumn
-{
-	EVENT_ID, EVENT_ORIGIN, EVENT_XID, EVENT_CREATED_AT, EVENT_IS_TEST,
-	EVENT_TYPE, EVENT_ORGANIZATION, EVENT_PAYLOAD, EVENT_COLUMNS
-};
-
 struct OutboxWriter
 {
 	RowWriter  *rows;
@@ -149,40 +142,4 @@ wh_outbox_close(OutboxWriter *writer)
 	MemoryContextDelete(writer->scratch);
 	pfree(writer->names);
 	pfree(writer);
-}
-
-/* The partitions of a table that the active snapshot sees. */
-static int
-count_visible_partitions(Oid parent)
-{
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
-	int			count = 0;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(parent));
-	scan = systable_beginscan(inherits, InheritsParentIndexId, true,
-							  GetActiveSnapshot(), 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		if (!((Form_pg_inherits) GETSTRUCT(tuple))->inhdetachpending)
-			count++;
-	}
-	systable_endscan(scan);
-	table_close(inherits, AccessShareLock);
-	return count;
-}
-
-bool
-wh_outbox_is_current(void)
-{
-	Relation	parent = wh_catalogue_open("event", AccessShareLock);
-	int			known = RelationGetPartitionDesc(parent, true)->nparts;
-	bool		is_current;
-
-	is_current = count_visible_partitions(RelationGetRelid(parent)) <= known;
-	table_close(parent, AccessShareLock);
-	return is_current;
 }

@@ -10,6 +10,13 @@
 
 #include "eventid.h"
 
+/* Columns of webhook.event, in the order of schema.sql. */
+enum EventColumn
+{
+	EVENT_ID, EVENT_ORIGIN, EVENT_XID, EVENT_CREATED_AT, EVENT_IS_TEST,
+	EVENT_TYPE, EVENT_ORGANIZATION, EVENT_PAYLOAD, EVENT_COLUMNS
+};
+
 typedef struct OutboxEvent
 {
 	text	   *type;			/* a row of webhook.event_type, unless
@@ -53,13 +60,5 @@ extern void wh_commit_announce_installation(void);
 
 /* After commit, make the launcher look which databases have workers. */
 extern void wh_commit_announce_database(void);
-
-/*
- * Whether this process knows every partition that its active snapshot sees.
- *
- * A commit is visible to snapshots a moment before others hear of what it
- * attached: a read in between would miss rows that the snapshot has.
- */
-extern bool wh_outbox_is_current(void);
 
 #endif							/* WH_OUTBOX_H */

@@ -18,68 +18,29 @@
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
+#include "news.h"
 #include "outbox.h"
 #include "queue.h"
 #include "statement.h"
 
-/* The one before it marks events that were taken elsewhere: see adopt(). */
-#define FIRST_NEW_XID 4
-
-/*
- * New events are in two index ranges, so that an empty look is a few index
- * descents: transactions that were running when the window's low snapshot was
- * made, and those that began later.
- */
-#define NEW_COLUMNS \
-	" e.xid, e.id, e.created_at, e.event_type, e.organization_id," \
-	" e.payload, e.is_test"
-
-#define NEW_IN_WINDOW \
-	" and ($6 < 9223372036854775807 or (e.xid, e.id) <> ($4, $5))" \
-	" and ($7 is null or pg_visible_in_snapshot(e.xid, $7))" \
-	" order by e.xid, e.id limit $9"
-
-#define NEW_OF_RUNNING \
-	"select e.* from unnest($3) as running(xid)" \
-	" cross join lateral (" \
-	"  select" NEW_COLUMNS " from webhook.event e" \
-	"  where e.origin = $1 and e.xid = running.xid" \
-	"   and (e.xid, e.id) >= ($4, $5)" NEW_IN_WINDOW ") e" \
-	" where running.xid >= $4"
-
-#define NEW_OF_LATER \
-	"select" NEW_COLUMNS " from webhook.event e" \
-	" where e.origin = $1 and (e.xid, e.id) >= ($2, $11)" NEW_IN_WINDOW
-
-#define NEW_FOR_ENDPOINTS \
-	" select p.xid, p.id, p.created_at, p.event_type, p.payload," \
-	"  t.id, t.revision, t.status = 'paused'" \
-	" from piece p left join lateral (" \
-	"  select t.id, t.revision, t.status from webhook.endpoint t" \
-	"  where t.organization_id = p.organization_id and not p.is_test" \
-	"   and t.status <> 'disabled'" \
-	"   and webhook._was_there(t.created_at, t.created_xid, p.created_at, p.xid)" \
-	"   and ((1::bigint << (t.id & 63)::int) & $8) <> 0" \
-	"   and webhook._subscribes(t.events, p.event_type)" \
-	"   and ((p.xid, p.id) <> ($4, $5) or t.id > $6)" \
-	"  order by t.id limit $10) t on true" \
-	" order by p.xid, p.id, t.id limit $10"
-
-static Statement read_new = {
-	"with piece as materialized ("
-	" select * from (" NEW_OF_RUNNING " union all (" NEW_OF_LATER ")) e"
-	" order by e.xid, e.id limit $9)" NEW_FOR_ENDPOINTS,
-	SPI_OK_SELECT, 11,
-	{INT4OID, XID8OID, XID8ARRAYOID, XID8OID, UUIDOID, INT8OID,
-	PG_SNAPSHOTOID, INT8OID, INT8OID, INT8OID, UUIDOID}
-};
-
-/* The same when none was running: half the plan to set up. */
-static Statement read_new_later = {
-	"with piece as materialized (" NEW_OF_LATER ")" NEW_FOR_ENDPOINTS,
-	SPI_OK_SELECT, 11,
-	{INT4OID, XID8OID, XID8ARRAYOID, XID8OID, UUIDOID, INT8OID,
-	PG_SNAPSHOTOID, INT8OID, INT8OID, INT8OID, UUIDOID}
+/* Endpoints that get events; those for nobody have no row. */
+static Statement find_endpoints = {
+	"select e.number, t.id, t.revision, t.status = 'paused'"
+	" from unnest($1, $2, $3, $4, $5) with ordinality"
+	"  as e(xid, created_at, event_type, organization_id, after, number)"
+	" cross join lateral ("
+	"  select t.id, t.revision, t.status from webhook.endpoint t"
+	"  where t.organization_id = e.organization_id"
+	"   and t.status <> 'disabled'"
+	"   and webhook._was_there(t.created_at, t.created_xid, e.created_at, e.xid)"
+	"   and ((1::bigint << (t.id & 63)::int) & $6) <> 0"
+	"   and webhook._subscribes(t.events, e.event_type)"
+	"   and t.id > e.after"
+	"  order by t.id limit $7) t"
+	" order by e.number, t.id limit $7",
+	SPI_OK_SELECT, 7,
+	{XID8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	INT8ARRAYOID, INT8OID, INT8OID}
 };
 
 static Statement read_due = {
@@ -100,51 +61,93 @@ static Statement read_due = {
 	{INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4OID}
 };
 
+static uint64
+run_find_endpoints(const Cursor *cursor, const NewEvent *events, int count,
+				   int row_limit)
+{
+	Datum	   *columns[5];
+	Datum		values[7];
+
+	for (int c = 0; c < 5; c++)
+		columns[c] = palloc(count * sizeof(Datum));
+	for (int i = 0; i < count; i++)
+	{
+		bool		is_begun = events[i].xid == cursor->position_xid &&
+		memcmp(&events[i].id, &cursor->position_id, UUID_LEN) == 0;
+
+		columns[0][i] = UInt64GetDatum(events[i].xid);
+		columns[1][i] = TimestampTzGetDatum(events[i].created_at);
+		columns[2][i] = events[i].event_type;
+		columns[3][i] = events[i].organization_id;
+		columns[4][i] = Int64GetDatum(events[i].is_test ? PG_INT64_MAX :
+									  is_begun ? cursor->position_endpoint_id : 0);
+	}
+	values[0] = wh_statement_array(columns[0], NULL, count, XID8OID);
+	values[1] = wh_statement_array(columns[1], NULL, count, TIMESTAMPTZOID);
+	values[2] = wh_statement_array(columns[2], NULL, count, TEXTOID);
+	values[3] = wh_statement_array(columns[3], NULL, count, TEXTOID);
+	values[4] = wh_statement_array(columns[4], NULL, count, INT8OID);
+	values[5] = Int64GetDatum(cursor->shards);
+	values[6] = Int64GetDatum(row_limit);
+	return wh_statement_run(&find_endpoints, values, NULL, true);
+}
+
+static void
+fill_new_row(NewRow *row, const NewEvent *event)
+{
+	row->xid = event->xid;
+	row->event_id = event->id;
+	row->created_at = event->created_at;
+	row->event_type = TextDatumGetCString(event->event_type);
+	row->payload = (text *) DatumGetPointer(event->payload);
+	row->endpoint_id = 0;
+}
+
+/* Rows of the result for this event, from the row that is next on. */
+static int
+match(int number, NewRow *rows, int limit, uint64 found, uint64 *next)
+{
+	int			count = 0;
+	bool		is_null;
+
+	while (count < limit && *next < found &&
+		   DatumGetInt64(wh_statement_column(*next, 1, &is_null)) == number)
+	{
+		NewRow	   *row = &rows[count++];
+
+		*row = rows[0];
+		row->endpoint_id = DatumGetInt64(wh_statement_column(*next, 2, &is_null));
+		row->revision = DatumGetInt64(wh_statement_column(*next, 3, &is_null));
+		row->is_paused = DatumGetBool(wh_statement_column(*next, 4, &is_null));
+		(*next)++;
+	}
+	return count;
+}
+
 int
 wh_queue_read_new(const Cursor *cursor, int event_limit, int row_limit,
 				  NewRow **rows)
 {
-	static const pg_uuid_t zero;
-	bool		is_beyond = cursor->position_xid >= cursor->low_xmax;
-	uint64		from = is_beyond ? cursor->position_xid : cursor->low_xmax;
-	Datum		values[11];
-	char		nulls[12] = "           ";
-	uint64		count;
+	NewEvent   *events;
+	int			event_count = wh_news_read(cursor, event_limit, &events);
+	int			count = 0;
+	uint64		found;
+	uint64		next = 0;
 
-	values[0] = Int32GetDatum(wh_outbox_origin());
-	values[1] = UInt64GetDatum(Max(from, FIRST_NEW_XID));
-	values[2] = cursor->low ? cursor->low_xip :
-		wh_statement_array(NULL, NULL, 0, XID8OID);
-	values[3] = UInt64GetDatum(cursor->position_xid);
-	values[4] = UUIDPGetDatum(&cursor->position_id);
-	values[5] = Int64GetDatum(cursor->position_endpoint_id);
-	values[6] = cursor->high;
-	nulls[6] = cursor->high ? ' ' : 'n';
-	values[7] = Int64GetDatum(cursor->shards);
-	values[8] = Int64GetDatum(event_limit);
-	values[9] = Int64GetDatum(row_limit);
-	values[10] = is_beyond ? values[4] : UUIDPGetDatum(&zero);
-	count = wh_statement_run(cursor->low_xip_count > 0 ? &read_new :
-							 &read_new_later, values, nulls, true);
-
-	*rows = SPI_palloc(Max(count, 1) * sizeof(NewRow));
-	for (uint64 i = 0; i < count; i++)
+	if (event_count == 0)
+		return 0;
+	found = run_find_endpoints(cursor, events, event_count, row_limit);
+	*rows = SPI_palloc((found + event_count) * sizeof(NewRow));
+	for (int i = 0; i < event_count && count < row_limit; i++)
 	{
-		NewRow	   *row = &(*rows)[i];
-		bool		is_null;
+		int			matches;
 
-		row->xid = DatumGetUInt64(wh_statement_column(i, 1, &is_null));
-		row->event_id = *DatumGetUUIDP(wh_statement_column(i, 2, &is_null));
-		row->created_at = DatumGetTimestampTz(wh_statement_column(i, 3, &is_null));
-		row->event_type = wh_statement_text(i, 4);
-		row->payload = (text *) DatumGetPointer(wh_statement_column(i, 5, &is_null));
-		row->endpoint_id = DatumGetInt64(wh_statement_column(i, 6, &is_null));
-		if (is_null)
-			row->endpoint_id = 0;
-		row->revision = DatumGetInt64(wh_statement_column(i, 7, &is_null));
-		row->is_paused = DatumGetBool(wh_statement_column(i, 8, &is_null));
+		fill_new_row(&(*rows)[count], &events[i]);
+		matches = match(i + 1, &(*rows)[count], row_limit - count, found,
+						&next);
+		count += Max(matches, 1);
 	}
-	return (int) count;
+	return count;
 }
 
 static void

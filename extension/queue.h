@@ -19,7 +19,7 @@ typedef struct Cursor
 	Datum		low;			/* pg_snapshot, or 0: nothing was taken */
 	Datum		high;			/* pg_snapshot, or 0: no window is open */
 	uint64		low_xmax;		/* 0 when low is 0 */
-	Datum		low_xip;		/* xid8[] */
+	uint64	   *low_xip;		/* in order */
 	int			low_xip_count;
 	uint64		position_xid;	/* last event taken in the window */
 	pg_uuid_t	position_id;

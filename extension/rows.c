@@ -49,13 +49,7 @@ open_table(RowWriter *writer, Relation table)
 	TriggerDesc *triggers = table->trigdesc;
 	RangeTblEntry *entry = makeNode(RangeTblEntry);
 
-	if (RelationGetDescr(table)->natts != writer->columns)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has %d columns instead of %d",
-						RelationGetRelationName(table),
-						RelationGetDescr(table)->natts, writer->columns),
-				 errhint("Run: select * from webhook.check()")));
+	wh_catalogue_check_columns(table, writer->columns);
 	entry->rtekind = RTE_RELATION;
 	entry->relid = RelationGetRelid(table);
 	entry->relkind = RELKIND_RELATION;

@@ -15,7 +15,6 @@
 
 #include "clock.h"
 #include "compat.h"
-#include "outbox.h"
 #include "plan.h"
 #include "session.h"
 #include "settings.h"
@@ -63,7 +62,9 @@ copy_cursor(const Cursor *from)
 	if (from->low)
 	{
 		copy.low = datumCopy(from->low, false, -1);
-		copy.low_xip = datumCopy(from->low_xip, false, -1);
+		copy.low_xip = palloc((from->low_xip_count + 1) * sizeof(uint64));
+		memcpy(copy.low_xip, from->low_xip,
+			   from->low_xip_count * sizeof(uint64));
 	}
 	if (from->high)
 		copy.high = datumCopy(from->high, false, -1);
@@ -181,11 +182,6 @@ take_news(TakePlan *plan, Cursor *cursor)
 	bool		is_full;
 	bool		has_moved;
 
-	if (cursor->position_xid == 0 && !wh_outbox_is_current())
-	{
-		has_window = true;		/* look again, with another snapshot */
-		return false;
-	}
 	limit = piece_limit(plan);
 	if (limit == 0)
 		return false;

@@ -129,6 +129,13 @@ begin atomic
               from webhook._partitions('webhook.attempt') a) p
      where not exists (select from webhook._partitions(p.missing) o where o.from_at = p.from_at and o.to_at = p.to_at)
     union all
+    select 'partitions', format('%s has no valid index on (origin, xid, id)', p.name),
+           format('The worker reads by it. Run: create index on webhook.%I (origin, xid, id)', p.name)
+      from webhook._partitions('webhook.event') p
+     where not exists (select from pg_index i
+                        where i.indrelid = to_regclass(format('webhook.%I', p.name))
+                          and i.indisvalid and i.indkey::text = '2 3 1')
+    union all
     select 'partitions', format('events of %s to %s should have been dropped: %s', date_trunc('second', s.from_at),
                                 date_trunc('second', s.to_at), s.held_by),
            'See: select * from webhook.storage'

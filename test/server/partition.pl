@@ -35,6 +35,20 @@ $t->sql("alter table webhook.attempt attach partition $part $bound");
 $t->wait_for_sql("select status = 'succeeded' from webhook.delivery where event_id = '$unlogged'");
 is(scalar($t->receiver->journal), 2, 'attached again: it is logged, and was sent once');
 
+# index_dropped_by_hand: nothing can be taken, until it is there again.
+my $event_part = $t->sql('select tableoid::regclass from webhook.event limit 1');
+$t->sql("drop index ${event_part}_taken");
+my $unread = $t->emit;
+my $no_index = 'has no valid index on (origin, xid, id)';
+$t->wait_for_sql("select reason like 'table \"event_%\" $no_index' from webhook.status");
+my ($problem, $hint) = split /\|/, $t->sql(
+	"select problem, hint from webhook.check() where subject = 'partitions'");
+is("webhook.$problem", "$event_part $no_index", 'an index that the worker needs: webhook.check says which');
+$hint =~ /Run: (create index .*)/;
+$t->sql($1);
+$t->wait_for_sql("select status = 'succeeded' from webhook.delivery where event_id = '$unread'");
+is(scalar($t->receiver->journal), 3, 'made again as it says: the event is sent once');
+
 for my $round (1 .. $rounds)
 {
 	# emit makes what is missing, as it does where no worker has run yet.
@@ -52,7 +66,7 @@ for my $round (1 .. $rounds)
 		sub { $session->query_safe('select count(*) from webhook.queue') =~ /^0/ });
 }
 my %times = $t->receiver->arrivals;
-is(scalar keys %times, $rounds + 2, 'every event arrived');
+is(scalar keys %times, $rounds + 3, 'every event arrived');
 $session->quit;
 
 done_testing();
