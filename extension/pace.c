@@ -20,7 +20,7 @@
 #include "take.h"
 
 #define BATCH_US 1000			/* where somebody waits */
-#define PACE_MS 8				/* where nobody does */
+#define PACE_MS 20				/* where nobody does */
 #define BURST 4					/* takes that need not keep the pace */
 #define MANY_RESULTS 32
 
