@@ -91,9 +91,24 @@ static Statement save_cursor = {
 	" on conflict (origin, shards) do update set low = excluded.low,"
 	"  high = excluded.high, position_xid = excluded.position_xid,"
 	"  position_id = excluded.position_id,"
-	"  position_endpoint_id = excluded.position_endpoint_id",
-	SPI_OK_INSERT, 7,
+	"  position_endpoint_id = excluded.position_endpoint_id"
+	" returning ctid",
+	SPI_OK_INSERT_RETURNING, 7,
 	{INT4OID, INT8OID, PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, UUIDOID, INT8OID}
+};
+
+/*
+ * The same where it was written last.  Its key leads to all of its versions, and
+ * an old snapshot of somebody else keeps a version for each take.
+ */
+static Statement save_cursor_again = {
+	"update webhook.cursor set low = $3, high = $4, position_xid = $5,"
+	"  position_id = $6, position_endpoint_id = $7"
+	" where ctid = $8 and origin = $1 and shards = $2"
+	" returning ctid",
+	SPI_OK_UPDATE_RETURNING, 8,
+	{INT4OID, INT8OID, PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, UUIDOID, INT8OID,
+	TIDOID}
 };
 
 static Statement drop_cursor = {
@@ -249,10 +264,11 @@ note_shards(int64 shards)
 }
 
 void
-wh_queue_save_cursor(const Cursor *cursor)
+wh_queue_save_cursor(Cursor *cursor)
 {
-	Datum		values[7];
-	char		nulls[8] = "       ";
+	Datum		values[8];
+	char		nulls[9] = "        ";
+	bool		is_null;
 
 	values[0] = Int32GetDatum(wh_outbox_origin());
 	values[1] = Int64GetDatum(cursor->shards);
@@ -266,7 +282,11 @@ wh_queue_save_cursor(const Cursor *cursor)
 		nulls[3] = nulls[4] = nulls[5] = nulls[6] = 'n';
 	if (cursor->position_endpoint_id == PG_INT64_MAX)
 		nulls[6] = 'n';
-	wh_statement_run(&save_cursor, values, nulls, false);
+	values[7] = PointerGetDatum(&cursor->tid);
+	if (!ItemPointerIsValid(&cursor->tid) ||
+		wh_statement_run(&save_cursor_again, values, nulls, false) == 0)
+		wh_statement_run(&save_cursor, values, nulls, false);
+	cursor->tid = *(ItemPointer) DatumGetPointer(wh_statement_column(0, 1, &is_null));
 	note_shards(cursor->shards);
 }
 

@@ -24,6 +24,7 @@ typedef struct Cursor
 	uint64		position_xid;	/* last event taken in the window */
 	pg_uuid_t	position_id;
 	int64		position_endpoint_id;	/* of that event; max: all of them */
+	ItemPointerData tid;		/* of its row when last written: a hint */
 	bool		is_unsaved;		/* its row lags behind, past events for nobody */
 	MemoryContext context;		/* holds the Datums */
 } Cursor;
@@ -92,7 +93,7 @@ extern bool wh_queue_check_cursors(void);
 
 /* Cursors of these shards, split where they reach beyond; one or more. */
 extern int	wh_queue_load_cursors(int64 shards, Cursor **cursors);
-extern void wh_queue_save_cursor(const Cursor *cursor);
+extern void wh_queue_save_cursor(Cursor *cursor);
 extern void wh_queue_merge_cursors(const Cursor *kept, const Cursor *gone);
 
 /* The snapshot that the first reads of this transaction see. */

@@ -90,14 +90,15 @@ is($t->sql("select count(*) from webhook._partitions('webhook.event')"),
 $t->wait_until_done;
 
 # What has been read of the outbox, of how many partitions by index and how many
-# from end to end.  A worker tells of it when it ends.
+# from end to end, and how often the cursor was looked up.  A worker tells of it when it ends.
 sub reads
 {
 	$t->sql("select pg_terminate_backend($pid, 60000)");
 	($pid) = $t->wait_for_workers;
 	return split /\|/, $t->sql(
 		"select sum(idx_tup_read), count(*) filter (where idx_scan > 0),
-			(select sum(seq_scan) from pg_stat_all_tables where relname ~ '^event_2')
+			(select sum(seq_scan) from pg_stat_all_tables where relname ~ '^event_2'),
+			(select idx_scan from pg_stat_all_indexes where indexrelname = 'cursor_pkey')
 		from pg_stat_all_indexes where indexrelname ~ '^event_2.*_taken'");
 }
 
@@ -113,6 +114,8 @@ my @after = reads();
 cmp_ok($after[0] - $before[0], '<', 10 * $events, 'a look reads what is new, and nothing else');
 is($after[1], 10, 'in each partition');
 is($after[2], $before[2], 'by index');
+cmp_ok($after[3] - $before[3], '<', $events,
+	'its place is saved without a search among its older versions');
 
 # endpoints_are_found_by_organization: the plan of the statement that the worker
 # runs for events, as it runs it.
