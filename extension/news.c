@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -96,16 +97,19 @@ find_partitions(Oid parent)
 	return found;
 }
 
+/* All rows, in the order of a cursor? */
 static bool
 is_in_order(Relation index)
 {
 	Form_pg_index form = index->rd_index;
 
 	return form->indisvalid && index->rd_rel->relam == BTREE_AM_OID &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) &&
 		form->indnkeyatts == KEYS &&
 		form->indkey.values[0] == EVENT_ORIGIN + 1 &&
 		form->indkey.values[1] == EVENT_XID + 1 &&
-		form->indkey.values[2] == EVENT_ID + 1;
+		form->indkey.values[2] == EVENT_ID + 1 &&
+		index->rd_indoption[1] == 0 && index->rd_indoption[2] == 0;
 }
 
 static Relation

@@ -134,7 +134,8 @@ begin atomic
       from webhook._partitions('webhook.event') p
      where not exists (select from pg_index i
                         where i.indrelid = to_regclass(format('webhook.%I', p.name))
-                          and i.indisvalid and i.indkey::text = '2 3 1')
+                          and i.indisvalid and i.indpred is null
+                          and i.indkey::text = '2 3 1' and i.indoption::text = '0 0 0')
     union all
     select 'partitions', format('events of %s to %s should have been dropped: %s', date_trunc('second', s.from_at),
                                 date_trunc('second', s.to_at), s.held_by),

@@ -35,9 +35,12 @@ $t->sql("alter table webhook.attempt attach partition $part $bound");
 $t->wait_for_sql("select status = 'succeeded' from webhook.delivery where event_id = '$unlogged'");
 is(scalar($t->receiver->journal), 2, 'attached again: it is logged, and was sent once');
 
-# index_dropped_by_hand: nothing can be taken, until it is there again.
+# index_dropped_by_hand: nothing can be taken, until it is there again.  One with
+# some of the rows, or in another order, does not do: events would be passed.
 my $event_part = $t->sql('select tableoid::regclass from webhook.event limit 1');
-$t->sql("drop index ${event_part}_taken");
+$t->sql("drop index ${event_part}_taken;
+	create index on $event_part (origin, xid, id) where is_test;
+	create index on $event_part (origin, xid desc, id)");
 my $unread = $t->emit;
 my $no_index = 'has no valid index on (origin, xid, id)';
 $t->wait_for_sql("select reason like 'table \"event_%\" $no_index' from webhook.status");
