@@ -63,7 +63,7 @@ for my $round (1 .. $rounds)
 	my $id = $session->query_safe(
 		"select webhook.emit('review.completed', 'org_1', '{}')");
 	chomp $id;
-	$t->wait_for_journal($round + 2, undef, 10);
+	$t->wait_for_journal($round + 3, undef, 10);
 	# Its log is in the partition that the next round drops.
 	Webhook::wait_until('the log', undef,
 		sub { $session->query_safe('select count(*) from webhook.queue') =~ /^0/ });
