@@ -85,25 +85,29 @@ sweep() { # exit status
     exit "$1"
 }
 
-# A cluster in $W/data, reached through a socket in $W only.
-start_cluster() { # lines for postgresql.conf
-    initdb --pgdata="$W/data" --username=postgres --auth=trust --no-sync \
-        --no-locale --encoding=UTF8 >"$W/initdb.log" 2>&1 ||
+# A cluster in $W/data, or $W/NAME, reached through a socket in there only.
+start_cluster() { # lines for postgresql.conf, name
+    use_cluster "${2:-data}"
+    initdb --username=postgres --auth=trust --no-sync --no-locale \
+        --encoding=UTF8 >"$W/initdb.log" 2>&1 ||
         { cat "$W/initdb.log" >&2; exit 1; }
-    cat >>"$W/data/postgresql.conf" <<EOF
+    cat >>"$PGDATA/postgresql.conf" <<EOF
 listen_addresses = ''
-unix_socket_directories = '$W'
+unix_socket_directories = '$PGDATA'
 fsync = off
 max_prepared_transactions = 10
 shared_preload_libraries = 'webhook'
 $1
 EOF
-    PGHOST=$W PGUSER=postgres
-    export PGHOST PGUSER
-    pg_ctl --pgdata="$W/data" --log="$W/server.log" --silent --wait start ||
-        { cat "$W/server.log" >&2; exit 1; }
+    pg_ctl --log="$PGDATA.log" --silent --wait start ||
+        { cat "$PGDATA.log" >&2; exit 1; }
+}
+
+use_cluster() { # name
+    PGDATA=$W/$1 PGHOST=$W/$1 PGUSER=postgres
+    export PGDATA PGHOST PGUSER
 }
 
 stop_cluster() {
-    pg_ctl --pgdata="$W/data" --mode=fast --silent --wait stop
+    pg_ctl --mode=fast --silent --wait stop
 }

@@ -14,13 +14,52 @@ say() { # progress
     printf '%5d s  %s\n' $(($(date +%s) - BEGAN)) "$*" >&2
 }
 
-# --- the session
+# --- the clusters, and a session in the one that is in use
+
+begin_cluster() { # name
+    start_cluster "webhook.ca_file = '$W/certs/ca.crt'
+webhook.allow_addresses = '127.0.0.0/8'
+fsync = on
+shared_buffers = '512MB'
+max_wal_size = '16GB'
+max_worker_processes = 16" "$1"
+    open_session
+}
+
+# One beside the first, so that what is compared can take turns.
+begin_beside() {
+    [ -z "${HAS_BESIDE-}" ] || return 0
+    HAS_BESIDE=yes
+    close_session
+    begin_cluster beside
+    turn_to data postgres
+}
+
+end_clusters() {
+    close_session
+    for name in data ${HAS_BESIDE:+beside}; do
+        use_cluster $name
+        stop_cluster
+    done
+}
+
+turn_to() { # cluster, database
+    close_session
+    use_cluster "$1"
+    open_session
+    use_database "$2"
+}
 
 open_session() {
     mkfifo "$W/session.in" "$W/session.out"
     psql -XqAt -v ON_ERROR_STOP=1 -d postgres \
         <"$W/session.in" >"$W/session.out" &
     exec 6>"$W/session.in" 7<"$W/session.out"
+}
+
+close_session() {
+    exec 6>&- 7>&-
+    rm "$W/session.in" "$W/session.out"
 }
 
 ask() { # SQL without a semicolon at its end, or a command of psql
@@ -158,10 +197,8 @@ settle() {
 }
 
 restart_server() {
-    exec 6>&- 7>&-
-    rm -f "$W/session.in" "$W/session.out"
-    pg_ctl --pgdata="$W/data" --log="$W/server.log" --silent --wait \
-        --mode=fast restart
+    close_session
+    pg_ctl --log="$PGDATA.log" --silent --wait --mode=fast restart
     open_session
     use_database bench
     until_running 1
@@ -228,7 +265,7 @@ process_ticks() { # pid...: of processes that are not the server's
 # Ticks of each kind of server process: "worker", "walwriter", "session" (ours),
 # "ended" (what is gone: other sessions mostly) and "other".
 note_ticks() { # name
-    perl "$BENCH/ticks.pl" "$(head -n 1 "$W/data/postmaster.pid")" "$SESSION" \
+    perl "$BENCH/ticks.pl" "$(head -n 1 "$PGDATA/postmaster.pid")" "$SESSION" \
         >"$W/ticks.$1"
 }
 
