@@ -1,9 +1,8 @@
 /*
  * names.h
- *		Event types and organizations that one statement has looked up.
+ *		Event types and organizations that were looked up already.
  *
- * A statement sees one state of the catalogue, so each name needs one look;
- * a bulk change asks for the same few again and again.
+ * A bulk change asks for the same few again and again.
  */
 #ifndef WH_NAMES_H
 #define WH_NAMES_H
@@ -12,6 +11,12 @@ typedef struct Names Names;
 
 /* Empty; lives in the current memory context. */
 extern Names *wh_names_create(void);
+
+/*
+ * The session's: what is known there is what a look-up now would find.  Whoever
+ * keeps them for a statement gets names of when it began, or of since.
+ */
+extern Names *wh_names_of_moment(void);
 
 /* As wh_catalogue_check_event_type. */
 extern void wh_names_check_event_type(Names *names, text *type);

@@ -45,7 +45,7 @@ wh_outbox_open(void)
 	writer = palloc0(sizeof(OutboxWriter));
 	writer->context = CurrentMemoryContext;
 	writer->rows = wh_rows_open("event", EVENT_COLUMNS);
-	writer->names = wh_names_create();
+	writer->names = wh_names_of_moment();
 	writer->scratch = AllocSetContextCreate(CurrentMemoryContext,
 											"webhook event",
 											ALLOCSET_DEFAULT_SIZES);
@@ -140,6 +140,5 @@ wh_outbox_close(OutboxWriter *writer)
 {
 	wh_rows_close(writer->rows);
 	MemoryContextDelete(writer->scratch);
-	pfree(writer->names);
 	pfree(writer);
 }

@@ -120,6 +120,35 @@ commit;
 select shown(id) from webhook.event where event_type = 'team.member_added'
  order by id;
 
+-- A payload has the organization's name as it is at that moment.
+begin isolation level repeatable read;
+select shown(webhook.emit('review.started', 'org_abc123', '{}'));
+select webhook.set_organization('org_abc123', 'Renamed Just Now');
+select shown(webhook.emit('review.started', 'org_abc123', '{}'));
+savepoint s;
+select webhook.set_organization('org_abc123', 'Renamed In Vain');
+select shown(webhook.emit('review.started', 'org_abc123', '{}'));
+rollback to s;
+select shown(webhook.emit('review.started', 'org_abc123', '{}'));
+do $$
+begin
+    perform webhook.set_organization('org_abc123', 'Renamed In Vain');
+    perform webhook.emit('review.started', 'org_abc123',
+                         format('{"too": "%s"}', repeat('long', 1000000)));
+exception
+    when program_limit_exceeded then
+        raise notice '%', shown(webhook.emit('review.started', 'org_abc123', '{}'));
+end
+$$;
+rollback;
+begin isolation level repeatable read;
+select shown(webhook.emit('review.started', 'org_abc123', '{}'));
+rollback;
+select webhook.set_organization('org_abc123', 'Renamed');
+begin isolation level repeatable read;
+select shown(webhook.emit('review.started', 'org_abc123', '{}'));
+rollback;
+
 -- Ids ascend in the order of emitting.
 with emitted as materialized (
     select n, webhook.emit('review.created', 'org_abc123',

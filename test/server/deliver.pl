@@ -158,4 +158,19 @@ is($request->{signature}, 'valid', 'and both are valid');
 is_deeply([ grep { /^X-.*-Event$/ } map { $_->[0] } @{ $request->{headers} } ],
 	['X-Jasper-Event'], 'other headers are under the first prefix only');
 
+# an_event_has_the_name_of_its_moment
+my $holder = $t->session;
+my $emitter = $t->session;
+my $emit = q{webhook.emit('review.completed', 'org_1', '{"renamed": true}')};
+$holder->query_safe('select pg_advisory_lock(1)');
+$emitter->query_until(qr/asked/, "\\echo asked\nselect $emit, pg_advisory_lock(1), $emit;\n");
+$t->wait_for_sql("select count(*) = 1 from pg_stat_activity where wait_event = 'advisory'");
+$t->sql("select webhook.set_organization('org_1', 'Renamed')");
+$holder->query_safe('select pg_advisory_unlock(1)');
+$emitter->query_safe('select 1');
+is( $t->sql(q{select string_agg(payload::json #>> '{organization,name}', ', ' order by id)
+		from webhook.event where payload::jsonb #> '{data,renamed}' is not null}),
+	'Organization One, Renamed', 'a name that changes while a statement emits');
+$_->quit for $holder, $emitter;
+
 done_testing();
