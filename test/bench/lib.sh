@@ -323,7 +323,11 @@ forget_samples() { # name...
 }
 
 median() { # name
-    sort -n "$W/samples/$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+    middle <"$W/samples/$1"
+}
+
+middle() {
+    sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
 largest() { # name
@@ -339,8 +343,11 @@ spread() { # name
               print "" }'
 }
 
-ratio() { # number, number: the first in percent of the second
-    echo "$1 $2" | awk '{ printf "%.0f\n", $2 ? $1 * 100 / $2 : 0 }'
+# The first in percent of the second, which was measured next to it: the median
+# of that of each run.
+ratio() { # name, name
+    paste "$W/samples/$1" "$W/samples/$2" |
+        awk '{ printf "%.0f\n", $2 ? $1 * 100 / $2 : 0 }' | middle
 }
 
 # A figure that is only told.

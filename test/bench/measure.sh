@@ -65,7 +65,7 @@ print_cpu() {
 
 # The targets were set where the floor used 28 us: the same on any machine.
 print_cpu_of_floor() {
-    of_floor=$(ratio "$(median cpu)" "$(median floor_cpu)")
+    of_floor=$(ratio cpu floor_cpu)
     target "  the floor's CPU per request, us" "$(spread floor_cpu)" \
         "ours is $of_floor % of it" "$of_floor" "<=" 214 161 %
 }

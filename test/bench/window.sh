@@ -67,7 +67,7 @@ compare() { # sample, events that wait after a window, organizations
 }
 
 print_comparison() { # sample, base, what is special
-    kept=$(ratio "$(median "$1")" "$(median "$1_base")")
+    kept=$(ratio "$1" "$1_base")
     row "deliveries/s $2" "$(spread "$1_base")"
     target "  $3" "$(spread "$1")" "$kept % of that" "$kept" ">=" 90 97 %
 }
