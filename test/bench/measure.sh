@@ -1,16 +1,8 @@
 # shellcheck shell=sh
 # Sourced by the parts that measure one endpoint's throughput: one run of each.
 
-# By hand between two runs, not by the server in one of them by chance.
-vacuum_before() {
-    configure autovacuum off
-    settle
-}
-
 run_ours() {
-    note_ticks vacuum
-    vacuum_before
-    note_ticks vacuumed
+    settle
     forget_requests
     lsn=$(ask "select pg_current_wal_flush_lsn()")
     note_ticks start
@@ -27,14 +19,11 @@ run_ours() {
         sample "cpu_$kind" "$(cpu start end "$EVENTS" $kind)"
     done
     sample cpu_other "$(cpu start end "$EVENTS" 'other|ended')"
-    sample cpu_vacuum "$(cpu vacuum vacuumed "$EVENTS" session)"
     sample wal "$(wal_per_delivery)"
-    configure autovacuum on
 }
 
 forget_ours() {
-    forget_samples ours wal cpu cpu_session cpu_worker cpu_walwriter cpu_other \
-        cpu_vacuum
+    forget_samples ours wal cpu cpu_session cpu_worker cpu_walwriter cpu_other
 }
 
 wal_per_delivery() {
@@ -72,7 +61,6 @@ print_cpu() {
     row "  of it: the worker" "$(spread cpu_worker)"
     row "  of it: the WAL writer" "$(spread cpu_walwriter)"
     row "  of it: other processes" "$(spread cpu_other)"
-    row "  not in it: VACUUM and ANALYZE after a run" "$(spread cpu_vacuum)"
 }
 
 # The targets were set where the floor used 28 us: the same on any machine.
@@ -113,7 +101,7 @@ prepare_homemade() {
 
 run_homemade() {
     use_database homemade
-    vacuum_before
+    settle
     forget_requests
     lsn=$(ask "select pg_current_wal_flush_lsn()")
     # Tuned: where a vacuum has found the table empty, its plans are for an empty
@@ -138,7 +126,7 @@ run_homemade() {
     sample homemade_node "$(divide $((node_ticks * 1000000 / TICKS)) "$EVENTS")"
     sample homemade_cpu "$(cpu start end "$EVENTS")"
     sample homemade_wal "$(wal_per_delivery)"
-    configure autovacuum on
+    settle      # else a vacuum of this falls into somebody else's run
     use_database bench
 }
 

@@ -17,21 +17,16 @@ prepare_both() {
         fresh_database
         one_endpoint
         make_endpoints 10 1 /ok
-        deliver 10000 1
+        forget_requests
+        emit_events 10000 1
+        receive 10000 60
+        until_drained
+        configure webhook.enabled off
         echo 0 >"$PGDATA.waiting"
     done
 }
 
-deliver() { # count, organizations: now, and then the worker is off
-    forget_requests
-    configure webhook.enabled on
-    emit_events "$1" "$2"
-    receive "$1"
-    until_drained
-    configure webhook.enabled off
-}
-
-# At least so many wait.
+# Let at least so many wait; after it, nothing but us is busy.
 have_waiting() { # count, organizations
     waiting=$(cat "$PGDATA.waiting")
     [ "$waiting" -lt "$1" ] || return 0
