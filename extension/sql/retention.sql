@@ -2,22 +2,27 @@
 
 create function webhook._maintain() returns boolean
 language plpgsql set search_path to pg_catalog, pg_temp
+set lock_timeout to '50ms'
 as $$
 begin
     begin
-        set local lock_timeout = '50ms';
         for ahead in 0..3 loop
             perform webhook._make_partition(clock_timestamp() + ahead * webhook._retention() / 6);
         end loop;
     exception when lock_not_available or deadlock_detected then
         return false;   -- an emitter makes the first one: come back soon
     end;
-    delete from webhook.idempotency_key
-     where created_at < clock_timestamp() - webhook._retention();
-    delete from webhook.operation
-     where started_at < clock_timestamp() - interval '1 day';
-    -- What is much comes in turns, and dropping last: its locks are short.
-    return webhook._expire_waiting(10000) < 10000 and webhook._drop_expired() = 0;
+    -- A block of its own: partitions ahead stay when a lock is in the way of this.
+    begin
+        delete from webhook.idempotency_key
+         where created_at < clock_timestamp() - webhook._retention();
+        delete from webhook.operation
+         where started_at < clock_timestamp() - interval '1 day';
+        -- What is much comes in turns, and dropping last: its locks are short.
+        return webhook._expire_waiting(10000) < 10000 and webhook._drop_expired() = 0;
+    exception when lock_not_available or deadlock_detected then
+        return false;
+    end;
 end
 $$;
 comment on function webhook._maintain() is 'Internal: partitions ahead, retention; run by a worker every ten minutes; false when it should run again soon';

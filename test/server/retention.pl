@@ -92,6 +92,18 @@ ok( no_emitter_waits_while(sub {
 		}),
 	'while partitions go, one by one, no emitter waits for 45 ms');
 
+# whoever_locks_a_table: the work is done a second later, and nothing has failed.
+for my $table (qw(event attempt queue endpoint idempotency_key operation))
+{
+	my $locker = $t->session;
+
+	$locker->query_safe("begin; lock table webhook.$table in access exclusive mode");
+	is($t->sql("set lock_timeout = '250ms'; select webhook._maintain()"),
+		'f', "$table locked: the worker's work on partitions is put off");
+	$locker->query_safe('rollback');
+	$locker->quit;
+}
+
 # a_waiting_delivery_expires_with_a_row: by the worker itself.
 make_old(40);
 $t->sql("update webhook.endpoint set status = 'paused' where id = $endpoint;
