@@ -218,27 +218,35 @@ is_wanted_type(ExpressionRole role, Oid type)
 	}
 }
 
-static void
-check_query(const WatchExpression *expression, const Query *query)
+/* Its only column.  The grammar also takes a query that selects nothing. */
+static Node *
+only_column(const WatchExpression *expression, const Query *query)
 {
-	static const char *const wanted[] = {
-		"text, a number, an enum or a uuid", "json, jsonb, text or a row", "boolean"
-	};
-	const char *role = wh_watch_role_name(expression->role);
-
 	if (!is_one_expression(expression->source) ||
 		list_length(query->targetList) != 1 || query->hasAggs ||
 		query->hasWindowFuncs || query->hasTargetSRFs)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("%s of watch \"%s\" is not a single expression",
-						role, expression->watch->name),
+						wh_watch_role_name(expression->role),
+						expression->watch->name),
 				 errdetail("The expression is: %s", expression->source),
 				 errhint("Put a query in parentheses.")));
+	return (Node *) linitial_node(TargetEntry, query->targetList)->expr;
+}
+
+static void
+check_type(const WatchExpression *expression)
+{
+	static const char *const wanted[] = {
+		"text, a number, an enum or a uuid", "json, jsonb, text or a row", "boolean"
+	};
+
 	if (!is_wanted_type(expression->role, expression->type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s of watch \"%s\" has type %s", role,
+				 errmsg("%s of watch \"%s\" has type %s",
+						wh_watch_role_name(expression->role),
 						expression->watch->name,
 						format_type_be(expression->type)),
 				 errdetail("The expression is: %s", expression->source),
@@ -250,7 +258,6 @@ parse_expression(WatchExpression *expression)
 {
 	SPIPrepareOptions options = {0};
 	CachedPlanSource *source;
-	Query	   *query;
 
 	options.parserSetup = set_up_parser;
 	options.parserSetupArg = expression;
@@ -260,10 +267,9 @@ parse_expression(WatchExpression *expression)
 		elog(ERROR, "could not prepare an expression: %s",
 			 SPI_result_code_string(SPI_result));
 	source = linitial(SPI_plan_get_plan_sources(expression->plan));
-	query = linitial_node(Query, source->query_list);
-	expression->type = exprType((Node *)
-								linitial_node(TargetEntry, query->targetList)->expr);
-	check_query(expression, query);
+	expression->type = exprType(only_column(expression,
+											linitial_node(Query, source->query_list)));
+	check_type(expression);
 }
 
 static void

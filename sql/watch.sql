@@ -444,6 +444,35 @@ select webhook.watch('wrong', 'review.created', 'new.org', data => 'new.v from w
 select webhook.watch('wrong', 'review.created', 'new.org', data => 'max(new.v)');
 select webhook.watch('wrong', 'review.created', 'new.org', data => 'json_each(new.v::json)');
 select webhook.watch('wrong', 'review.created', 'new.org', data => 'new.v; drop table wrong');
+-- What the grammar takes though nothing is selected.
+do $$
+declare
+    role    text;
+    source  text;
+    refused int := 0;
+begin
+    foreach role in array array['organization', 'condition', 'data'] loop
+        foreach source in array array['', ' ', '--', '/**/', 'all', 'from wrong', 'where true', 'limit 1', 'for update',
+                                      'window w as ()'] loop
+            continue when role = 'data' and source = '';     -- the row
+            begin
+                perform webhook.watch('wrong', 'review.created',
+                    case role when 'organization' then source else 'new.org' end,
+                    condition => case role when 'condition' then source end,
+                    data => case role when 'data' then source end);
+                raise notice '% is taken: %', role, source;
+            exception when syntax_error then
+                refused := refused + (sqlerrm ~ '^(organization|data) expression .* is not a single|^condition .* is not a single')::int;
+            end;
+        end loop;
+    end loop;
+    raise notice '% of 29 are not a single expression', refused;
+end
+$$;
+create trigger empty after insert on wrong for each row execute function webhook.emit_row('review.created', '');
+insert into wrong values (1, 'org_abc123');
+select trigger, is_valid, problem from webhook.watches where source = 'wrong'::regclass;
+drop trigger empty on wrong;
 select webhook.watch('wrong', 'review.created', 'new.org', condition => 'new.id');
 select webhook.watch('wrong', 'review.created', 'new.org', condition => 'true) execute function bump() --');
 select webhook.watch('wrong', 'review.create', 'new.org');
