@@ -38,6 +38,9 @@ select count(*) as events from webhook.event where organization_id = 'org_plain'
 
 \set SHOW_CONTEXT never
 
+-- An id is for good: endpoints and events have it.
+update webhook.organization set id = 'org_new' where id = 'org_abc123';
+
 -- A deleted organization is unknown.
 select webhook.emit('review.created', 'org_plain', '{"review": 4}');
 

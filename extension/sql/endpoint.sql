@@ -234,18 +234,6 @@ end
 $$;
 comment on function webhook._secret_changed() is 'Internal: trigger; a new secret is a change of its endpoint';
 
-create function webhook._organization_deleted() returns trigger
-language plpgsql security definer set search_path to pg_catalog, pg_temp
--- definer: the cascade reaches tables that are not granted
-as $$
-begin
-    delete from webhook.endpoint where organization_id = old.id;
-    delete from webhook.idempotency_key where organization_id = old.id;
-    return null;
-end
-$$;
-comment on function webhook._organization_deleted() is 'Internal: trigger; deletes the endpoints of a deleted organization, their logs stay';
-
 create trigger check_endpoint before insert or update on webhook.endpoint
     for each row execute function webhook._check_endpoint();
 create trigger endpoint_changed after insert or update or delete on webhook.endpoint
@@ -254,23 +242,12 @@ create trigger announce after insert or update or delete on webhook.endpoint
     for each statement execute function webhook._config_changed();
 create trigger secret_changed after insert or update on webhook.endpoint_secret
     for each row execute function webhook._secret_changed();
-create trigger organization_deleted after delete on webhook.organization
-    for each row execute function webhook._organization_deleted();
 -- Where replication writes it, too: this has become a copy.
 create trigger announce after insert or update or delete on webhook.identity
     for each row execute function webhook._config_changed();
 alter table webhook.identity enable always trigger announce;
 create trigger announce after insert or update on webhook.queue
     for each statement execute function webhook._due_changed();
-
-create function webhook.set_organization(id text, name text) returns void
-language sql security invoker set search_path to pg_catalog, pg_temp
-begin atomic
-    insert into webhook.organization as o (id, name)
-    values (set_organization.id, set_organization.name)
-    on conflict on constraint organization_pkey do update set name = excluded.name;
-end;
-comment on function webhook.set_organization(text, text) is 'Record an organization, or rename the one with this id. Arguments: id and name, not null (23502)';
 
 create function webhook._note_imported_secret(secret text) returns void
 language plpgsql stable set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan

@@ -1,0 +1,38 @@
+-- Organizations: the tenants that events and endpoints belong to.
+
+create function webhook.set_organization(id text, name text) returns void
+language sql security invoker set search_path to pg_catalog, pg_temp
+begin atomic
+    insert into webhook.organization as o (id, name)
+    values (set_organization.id, set_organization.name)
+    on conflict on constraint organization_pkey do update set name = excluded.name;
+end;
+comment on function webhook.set_organization(text, text) is 'Record an organization, or rename the one with this id. Arguments: id and name, not null (23502)';
+
+create function webhook._check_organization() returns trigger
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'organization cannot change its id'
+        using errcode = 'invalid_parameter_value',
+              hint = 'Record another one with webhook.set_organization, and make its endpoints.';
+end
+$$;
+comment on function webhook._check_organization() is 'Internal: trigger; its endpoints and events would stay with the old id';
+
+create function webhook._organization_deleted() returns trigger
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: the cascade reaches tables that are not granted
+as $$
+begin
+    delete from webhook.endpoint where organization_id = old.id;
+    delete from webhook.idempotency_key where organization_id = old.id;
+    return null;
+end
+$$;
+comment on function webhook._organization_deleted() is 'Internal: trigger; deletes the endpoints of a deleted organization, their logs stay';
+
+create trigger check_organization after update on webhook.organization
+    for each row when (new.id <> old.id) execute function webhook._check_organization();
+create trigger organization_deleted after delete on webhook.organization
+    for each row execute function webhook._organization_deleted();
