@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -52,23 +53,18 @@ static void
 check_call(FunctionCallInfo fcinfo)
 {
 	const TriggerData *trigger = (TriggerData *) fcinfo->context;
+	int16		type;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("webhook.emit_row can only be called as a trigger"),
 				 errhint("Let webhook.watch make the trigger.")));
-	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot watch TRUNCATE"),
-				 errdetail("TRUNCATE does not visit the rows it removes.")));
-	if (!TRIGGER_FIRED_AFTER(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("trigger \"%s\" must fire AFTER the change",
-						trigger->tg_trigger->tgname),
-				 errdetail("What a BEFORE trigger sees may still be changed or skipped.")));
+	type = trigger->tg_trigger->tgtype;
+	if (!TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		type &= ~TRIGGER_TYPE_TRUNCATE;
+	wh_watch_check_type(trigger->tg_trigger->tgname, type,
+						trigger->tg_oldtable || trigger->tg_newtable);
 }
 
 /* Result of an expression as the text that is wanted of it. */
@@ -253,25 +249,11 @@ emit_row(WatchRun *run)
 	MemoryContextSwitchTo(old);
 }
 
-static Tuplestorestate *
-transition_table(const TriggerData *trigger)
-{
-	Tuplestorestate *table = is_delete(trigger) ? trigger->tg_oldtable :
-	trigger->tg_newtable;
-
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) || table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("trigger \"%s\" cannot see the rows that changed",
-						trigger->tg_trigger->tgname),
-				 errhint("Make it FOR EACH ROW, or for an INSERT or a DELETE let it have a transition table with REFERENCING.")));
-	return table;
-}
-
 static void
 emit_statement(WatchRun *run)
 {
-	Tuplestorestate *table = transition_table(run->trigger);
+	Tuplestorestate *table = is_delete(run->trigger) ?
+	run->trigger->tg_oldtable : run->trigger->tg_newtable;
 	int			number = is_delete(run->trigger) ? WATCH_PARAM_OLD :
 	WATCH_PARAM_NEW;
 	TupleTableSlot *slot =

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/array.h"
@@ -17,6 +18,71 @@
 
 PG_FUNCTION_INFO_V1(webhook_check_watch);
 PG_FUNCTION_INFO_V1(webhook_trigger_arguments);
+
+void
+wh_watch_check_type(const char *trigger, int16 type, bool has_table)
+{
+	if (TRIGGER_FOR_TRUNCATE(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot watch TRUNCATE"),
+				 errdetail("TRUNCATE does not visit the rows it removes.")));
+	if (!TRIGGER_FOR_AFTER(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" must fire AFTER the change", trigger),
+				 errdetail("What a BEFORE trigger sees may still be changed or skipped.")));
+	if (!TRIGGER_FOR_ROW(type) && (TRIGGER_FOR_UPDATE(type) || !has_table))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" cannot see the rows that changed",
+						trigger),
+				 errhint("Make it FOR EACH ROW, or for an INSERT or a DELETE let it have a transition table with REFERENCING.")));
+}
+
+/* Whether a row is null whenever a trigger of this type fires. */
+static bool
+is_never_there(int row, int16 type)
+{
+	return !TRIGGER_FOR_UPDATE(type) &&
+		!(row == WATCH_PARAM_NEW ? TRIGGER_FOR_INSERT(type) :
+		  TRIGGER_FOR_DELETE(type));
+}
+
+/* A row as such, or a column of it, perhaps cast: which of the two, or 0. */
+static int
+row_of(const Node *value)
+{
+	while (true)
+	{
+		if (IsA(value, RelabelType))
+			value = (const Node *) ((const RelabelType *) value)->arg;
+		else if (IsA(value, CoerceViaIO))
+			value = (const Node *) ((const CoerceViaIO *) value)->arg;
+		else if (IsA(value, FieldSelect))
+			value = (const Node *) ((const FieldSelect *) value)->arg;
+		else
+			return IsA(value, Param) ? ((const Param *) value)->paramid : 0;
+	}
+}
+
+/* Then every change would fail. */
+static void
+check_row(const WatchExpression *expression, int16 type)
+{
+	int			row = row_of((Node *) wh_watch_value(expression));
+	bool		is_new = row == WATCH_PARAM_NEW;
+
+	if (row != 0 && is_never_there(row, type))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s of watch \"%s\" is always null",
+						wh_watch_role_name(expression->role),
+						expression->watch->name),
+				 errdetail("The expression is: %s", expression->source),
+				 is_new ? errhint("The row that a DELETE removes is old.") :
+				 errhint("The row that an INSERT adds is new.")));
+}
 
 /*
  * Open the plan without fetching a row: the executor looks at the rights of
@@ -39,13 +105,16 @@ check_privileges(WatchExpression *expression)
 }
 
 static void
-check_watch(Watch *watch, bool with_privileges)
+check_watch(Watch *watch, int16 type, bool with_privileges)
 {
 	int			level;
 
 	wh_catalogue_check_event_type(cstring_to_text(watch->event));
 	SPI_connect();
 	wh_watch_parse(watch);
+	check_row(&watch->expressions[WATCH_ORGANIZATION], type);
+	if (watch->expressions[WATCH_DATA].plan)
+		check_row(&watch->expressions[WATCH_DATA], type);
 	level = wh_watch_enter_path(watch);
 	for (int role = 0; with_privileges && role < WATCH_EXPRESSIONS; role++)
 	{
@@ -56,11 +125,13 @@ check_watch(Watch *watch, bool with_privileges)
 	SPI_finish();
 }
 
-/* _check_watch(source, trigger, arguments text[], with_privileges) */
+/* _check_watch(source, trigger, arguments, type, has_table, with_privileges) */
 Datum
 webhook_check_watch(PG_FUNCTION_ARGS)
 {
 	Relation	rel = table_open(PG_GETARG_OID(0), AccessShareLock);
+	char	   *trigger = NameStr(*PG_GETARG_NAME(1));
+	int16		type = PG_GETARG_INT16(3);
 	Datum	   *elements;
 	char	  **args;
 	int			nargs;
@@ -70,8 +141,9 @@ webhook_check_watch(PG_FUNCTION_ARGS)
 	args = palloc(nargs * sizeof(char *) + 1);
 	for (int i = 0; i < nargs; i++)
 		args[i] = TextDatumGetCString(elements[i]);
-	check_watch(wh_watch_describe(rel, NameStr(*PG_GETARG_NAME(1)), nargs,
-								  args), PG_GETARG_BOOL(3));
+	wh_watch_check_type(trigger, type, PG_GETARG_BOOL(4));
+	check_watch(wh_watch_describe(rel, trigger, nargs, args), type,
+				PG_GETARG_BOOL(5));
 	table_close(rel, AccessShareLock);
 	PG_RETURN_VOID();
 }

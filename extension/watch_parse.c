@@ -136,8 +136,10 @@ refuse_name(ParseState *pstate, const WatchExpression *expression,
 			 is_column ?
 			 errhint("Columns belong to a row: write new.%s or old.%s.",
 					 quote_identifier(name), quote_identifier(name)) :
+			 strcmp(name, expression->source) == 0 ?
 			 errhint("A constant is quoted inside: $$'%s'$$.  Columns are written new.column or old.column.",
-					 expression->source),
+					 name) :
+			 errhint("Columns are written new.column or old.column."),
 			 parser_errposition(pstate, location)));
 }
 
@@ -218,10 +220,27 @@ is_wanted_type(ExpressionRole role, Oid type)
 	}
 }
 
-/* Its only column.  The grammar also takes a query that selects nothing. */
-static Node *
-only_column(const WatchExpression *expression, const Query *query)
+const Query *
+wh_watch_query(const WatchExpression *expression)
 {
+	CachedPlanSource *source =
+	linitial(SPI_plan_get_plan_sources(expression->plan));
+
+	return linitial_node(Query, source->query_list);
+}
+
+Expr *
+wh_watch_value(const WatchExpression *expression)
+{
+	return linitial_node(TargetEntry, wh_watch_query(expression)->targetList)->expr;
+}
+
+/* The grammar also takes a query that selects nothing. */
+static void
+check_query(const WatchExpression *expression)
+{
+	const Query *query = wh_watch_query(expression);
+
 	if (!is_one_expression(expression->source) ||
 		list_length(query->targetList) != 1 || query->hasAggs ||
 		query->hasWindowFuncs || query->hasTargetSRFs)
@@ -232,7 +251,6 @@ only_column(const WatchExpression *expression, const Query *query)
 						expression->watch->name),
 				 errdetail("The expression is: %s", expression->source),
 				 errhint("Put a query in parentheses.")));
-	return (Node *) linitial_node(TargetEntry, query->targetList)->expr;
 }
 
 static void
@@ -257,7 +275,6 @@ static void
 parse_expression(WatchExpression *expression)
 {
 	SPIPrepareOptions options = {0};
-	CachedPlanSource *source;
 
 	options.parserSetup = set_up_parser;
 	options.parserSetupArg = expression;
@@ -266,9 +283,8 @@ parse_expression(WatchExpression *expression)
 	if (expression->plan == NULL)
 		elog(ERROR, "could not prepare an expression: %s",
 			 SPI_result_code_string(SPI_result));
-	source = linitial(SPI_plan_get_plan_sources(expression->plan));
-	expression->type = exprType(only_column(expression,
-											linitial_node(Query, source->query_list)));
+	check_query(expression);
+	expression->type = exprType((Node *) wh_watch_value(expression));
 	check_type(expression);
 }
 

@@ -168,14 +168,11 @@ is_simple(const Query *query, Node *expression)
 static void
 simplify(WatchExpression *expression)
 {
-	CachedPlanSource *source =
-	linitial(SPI_plan_get_plan_sources(expression->plan));
-	Query	   *query = linitial_node(Query, source->query_list);
-	Expr	   *value = linitial_node(TargetEntry, query->targetList)->expr;
+	Expr	   *value = wh_watch_value(expression);
 	Watch	   *watch = expression->watch;
 	MemoryContext old;
 
-	if (!is_simple(query, (Node *) value))
+	if (!is_simple(wh_watch_query(expression), (Node *) value))
 	{
 		watch->needs_plans = true;
 		return;

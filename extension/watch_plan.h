@@ -68,6 +68,18 @@ extern Watch *wh_watch_describe(Relation rel, const char *name, int nargs,
  */
 extern void wh_watch_parse(Watch *watch);
 
+/* An expression with a plan, as it was parsed, and the one value it selects. */
+extern const Query *wh_watch_query(const WatchExpression *expression);
+extern Expr *wh_watch_value(const WatchExpression *expression);
+
+/*
+ * Raise an error unless a trigger of this type, a bit mask as pg_trigger.tgtype,
+ * sees the rows that change and what finally becomes of them: 0A000 for
+ * TRUNCATE, else 39P01.  has_table: it has a transition table.
+ */
+extern void wh_watch_check_type(const char *trigger, int16 type,
+								bool has_table);
+
 /* search_path for parsing or running; AtEOXact_GUC(true, level) ends it. */
 extern int	wh_watch_enter_path(const Watch *watch);
 

@@ -473,6 +473,17 @@ create trigger empty after insert on wrong for each row execute function webhook
 insert into wrong values (1, 'org_abc123');
 select trigger, is_valid, problem from webhook.watches where source = 'wrong'::regclass;
 drop trigger empty on wrong;
+-- A row that the operation does not have, and a name within an expression.
+select webhook.watch('wrong', 'review.created', 'new.org', 'delete');
+select webhook.watch('wrong', 'review.created', 'old.v::varchar');
+select webhook.watch('wrong', 'review.created', 'old.org', 'delete', data => 'new');
+-- Of several operations one may have none: known, and refused at the change.
+select webhook.watch('wrong', 'review.created', 'new.id', 'insert or delete');
+select operation, is_valid, problem from webhook.watches where source = 'wrong'::regclass order by 1;
+select webhook.watch('wrong', 'review.created', 'coalesce(new.org, old.org)', 'insert or delete');
+select operation, is_valid, problem from webhook.watches where source = 'wrong'::regclass order by 1;
+select webhook.unwatch('wrong', 'review.created');
+select webhook.watch('wrong', 'review.created', 'new.org', condition => $$tg_op = 'INSERT'$$);
 select webhook.watch('wrong', 'review.created', 'new.org', condition => 'new.id');
 select webhook.watch('wrong', 'review.created', 'new.org', condition => 'true) execute function bump() --');
 select webhook.watch('wrong', 'review.create', 'new.org');
@@ -503,6 +514,24 @@ insert into wrong values (1, 'org_2', '{}');
 insert into wrong values (1, 'org_abc123', '[]');
 insert into wrong values (1, 'org_abc123', '{"a": }');
 select webhook.unwatch('wrong', 'review.created');
+
+-- Written by hand: known beforehand, and refused at the change.
+create trigger a before insert on wrong for each row execute function webhook.emit_row('review.created', 'new.org');
+create trigger b after insert on wrong for each statement execute function webhook.emit_row('review.created', 'new.org');
+create trigger c after truncate on wrong execute function webhook.emit_row('review.created', 'new.org');
+create trigger d after delete on wrong for each row execute function webhook.emit_row('review.created', 'new.org');
+create trigger e after insert or delete on wrong for each row execute function webhook.emit_row('review.created', 'new.org');
+create trigger f instead of insert on wrong_view for each row execute function webhook.emit_row('review.created', 'new.org');
+create trigger g after update on wrong referencing new table as n for each statement
+    execute function webhook.emit_row('review.created', 'new.org');
+select trigger, is_valid, problem from webhook.watches where source in ('wrong'::regclass, 'wrong_view'::regclass) order by 1;
+drop trigger a on wrong;
+drop trigger b on wrong;
+drop trigger c on wrong;
+drop trigger d on wrong;
+drop trigger e on wrong;
+drop trigger f on wrong_view;
+drop trigger g on wrong;
 create trigger t before insert on wrong for each row execute function webhook.emit_row('review.created', 'new.org');
 insert into wrong values (1, 'org_abc123');
 drop trigger t on wrong;

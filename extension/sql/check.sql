@@ -167,7 +167,7 @@ begin atomic
       from webhook.watches w
      where not w.is_enabled
     union all
-    select format('watch %s on %s', b.trigger, b.source), b.problem, 'Watch again with an expression that fits the table.'
+    select format('watch %s on %s', b.trigger, b.source), b.problem, 'Watch again, or put right what it names.'
       from webhook._broken_watches() b;
 end;
 comment on function webhook._check_objects() is 'Internal: the part of check() about partitions, triggers and watches';

@@ -5,10 +5,11 @@ language c as 'MODULE_PATHNAME', 'webhook_emit_row';
 comment on function webhook.emit_row() is
     'Trigger function that records an event for each changed row. Arguments: event, SQL expression for the organization id, SQL expression for the data (empty or left out: the row), then any of condition=, search_path=, of= and name=. Expressions refer to the row as new and old, and run with the rights of the user who changes it. Without search_path= names are looked up in the schema of the table';
 
-create function webhook._check_watch(source regclass, trigger name, arguments text[], with_privileges boolean)
+create function webhook._check_watch(
+    source regclass, trigger name, arguments text[], type smallint, has_table boolean, with_privileges boolean)
 returns void language c strict as 'MODULE_PATHNAME', 'webhook_check_watch';
-comment on function webhook._check_watch(regclass, name, text[], boolean) is
-    'Internal: raise an error unless emit_row could run with these arguments on this table; evaluates nothing of them';
+comment on function webhook._check_watch(regclass, name, text[], smallint, boolean, boolean) is
+    'Internal: raise an error unless emit_row could run with these arguments on this table, by a trigger of this type (as in pg_trigger) that has a transition table or not; evaluates nothing of them';
 
 create function webhook._trigger_arguments(tgargs bytea, tgnargs smallint) returns text[]
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'webhook_trigger_arguments';
@@ -43,20 +44,21 @@ end;
 comment on function webhook._is_plain_table(regclass) is
     'Internal: whether each change of a row names this table, so that a trigger for the statement sees them all';
 
-create function webhook._watch_problem(source regclass, trigger name, arguments text[], for_statement boolean) returns text
+create function webhook._watch_problem(source regclass, trigger name, arguments text[], type smallint, has_table boolean)
+returns text
 language plpgsql strict set search_path to pg_catalog, pg_temp
 as $$
 begin
-    if for_statement and not webhook._is_plain_table(source) then
+    if has_table and not webhook._is_plain_table(source) then
         return 'the trigger fires for statements, but the table has become part of an inheritance tree; watch again';
     end if;
-    perform webhook._check_watch(source, trigger, arguments, false);
+    perform webhook._check_watch(source, trigger, arguments, type, has_table, false);
     return null;
 exception when others then
     return sqlerrm;
 end
 $$;
-comment on function webhook._watch_problem(regclass, name, text[], boolean) is
+comment on function webhook._watch_problem(regclass, name, text[], smallint, boolean) is
     'Internal: why a watch would fail or miss changes; NULL when nothing is wrong. Only parses, so it is safe on anybody''s table';
 
 create function webhook._parse_operation(operation text, out operations text[], out columns text[])
@@ -165,7 +167,7 @@ $$;
 comment on function webhook._execute_under(text, text) is 'Internal: run a command with the rights and under the search_path of the user';
 
 create function webhook._make_watch(
-    source regclass, trigger text, operation text, arguments text[], condition text, columns text[])
+    source regclass, trigger text, operation text, arguments text[], condition text, columns text[], type smallint)
 returns void
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
@@ -176,7 +178,7 @@ declare
     template constant text := format('create or replace trigger %I after %s on %s %%s execute function webhook.emit_row(%%s)',
                                      trigger, operation, source);
 begin
-    perform webhook._check_watch(source, trigger, array_remove(options, null), true);
+    perform webhook._check_watch(source, trigger, array_remove(options, null), type, false, true);
     if operation = 'update' then
         -- Columns of types without an equality of their own are compared as bytes.
         select string_agg(format(case when t.typcategory in ('B', 'D', 'E', 'I', 'N', 'S', 'T')
@@ -207,8 +209,8 @@ begin
         (select string_agg(quote_literal(a), ', ') from unnest(options) a where a is not null)), path);
 end
 $$;
-comment on function webhook._make_watch(regclass, text, text, text[], text, text[]) is
-    'Internal: make or replace one trigger of a watch: for statements where that sees all rows, else for rows, with the condition as its WHEN where the server allows it';
+comment on function webhook._make_watch(regclass, text, text, text[], text, text[], smallint) is
+    'Internal: make or replace one trigger of a watch, of whose operations type tells as in pg_trigger: for statements where that sees all rows, else for rows, with the condition as its WHEN where the server allows it';
 
 create function webhook._watch(
     source regclass, event text, organization text, operation text, condition text, data text, name text,
@@ -220,6 +222,7 @@ declare
     base   constant text := webhook._watch_name(event, name);
     ours   constant name[] := array(select webhook._watch_triggers(source, event, name));
     parsed record;
+    type   smallint;
     kind   text;
     fresh  name;
     arguments  text[];
@@ -232,6 +235,13 @@ begin
     end if;
     parsed := webhook._parse_operation(operation);
     perform webhook._check_source(source, parsed.columns);
+    if 'update' = any (parsed.operations) and (select c.relkind = 'p' from pg_class c where c.oid = source) then
+        raise notice 'an UPDATE that moves a row to another partition of "%" is no update here', source
+            using detail = 'PostgreSQL fires the triggers of a DELETE and of an INSERT for it.',
+                  hint = 'Where rows move, watch insert or delete as well.';
+    end if;
+    select 1 + sum(case o when 'insert' then 4 when 'delete' then 8 else 16 end) into type
+      from unnest(parsed.operations) o;
     of_columns := 'of=' || (select string_agg(quote_ident(c), ', ') from unnest(parsed.columns) c);
     foreach kind in array parsed.operations loop
         fresh := base || case when made = '{}' then '' else ':' || kind end;
@@ -242,7 +252,7 @@ begin
         end if;
         arguments := array[event, organization, coalesce(data, ''), 'search_path=' || search_path,
             case when kind = 'update' then of_columns end, 'name=' || name];
-        perform webhook._make_watch(source, fresh, kind, array_remove(arguments, null), condition, parsed.columns);
+        perform webhook._make_watch(source, fresh, kind, array_remove(arguments, null), condition, parsed.columns, type);
         made := made || fresh;
     end loop;
     foreach fresh in array ours loop
@@ -308,7 +318,8 @@ select t.tgrelid::regclass as source, a[1] as event, webhook._watch_option(a, 'n
        p.problem
   from pg_trigger t
  cross join lateral webhook._trigger_arguments(t.tgargs, t.tgnargs) a
- cross join lateral webhook._watch_problem(t.tgrelid::regclass, t.tgname, a, t.tgtype & 1 = 0) p(problem)
+ cross join lateral webhook._watch_problem(
+           t.tgrelid::regclass, t.tgname, a, t.tgtype, coalesce(t.tgnewtable, t.tgoldtable) is not null) p(problem)
  where t.tgfoid = 'webhook.emit_row()'::regprocedure and t.tgparentid = 0;
 comment on view webhook.watches is 'One row per trigger that calls emit_row, made by watch() or by hand; a watch of several operations has several';
 comment on column webhook.watches.source is 'Table that is watched';
