@@ -319,7 +319,7 @@ begin
 end
 $$;
 comment on function webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval, int, numeric, json) is
-    'Create an endpoint; returns its id and its secret, which is made unless given (16 characters or more). headers: an object of names and values. With a name that exists in the organization: updates that endpoint, same id, secret NULL, its headers stay unless given. Errors: 22023, unknown organization 23503';
+    'Create an endpoint; returns its id and its secret, which is made unless given (16 characters or more). headers: an object of names and values. With a name that exists in the organization: updates that endpoint, same id, secret NULL, its headers stay unless given. Errors: 22023, unknown organization 23503, no URL 23502, empty name or a limit out of range 23514';
 
 create function webhook.secret(endpoint_id bigint) returns text
 language sql stable strict security definer set search_path to pg_catalog, pg_temp

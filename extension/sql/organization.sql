@@ -7,7 +7,7 @@ begin atomic
     values (set_organization.id, set_organization.name)
     on conflict on constraint organization_pkey do update set name = excluded.name;
 end;
-comment on function webhook.set_organization(text, text) is 'Record an organization, or rename the one with this id. Arguments: id and name, not null (23502)';
+comment on function webhook.set_organization(text, text) is 'Record an organization, or rename the one with this id. Arguments: id of 1 to 256 characters (else 23514), which it keeps, and name; not null (23502). To delete its row deletes its endpoints, and their log stays';
 
 create function webhook._check_organization() returns trigger
 language plpgsql set search_path to pg_catalog, pg_temp
