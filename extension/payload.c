@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "common/string.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -63,16 +65,62 @@ check_object(const char *data, int length)
 						 "'{\"review_id\": \"rev_abc123\"}'")));
 }
 
-/* In SQL_ASCII the server has checked nothing, and the wire is UTF-8. */
-static void
-check_encoding(const char *bytes, int length)
+static bool
+is_convertible(const char *bytes, int length)
 {
-	if (GetDatabaseEncoding() == PG_SQL_ASCII &&
-		!pg_verify_mbstr(PG_UTF8, bytes, length, true))
-		ereport(ERROR,
-				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
-				 errmsg("event payload is not valid UTF-8"),
-				 errdetail("The database has the encoding SQL_ASCII, and webhooks are sent as UTF-8.")));
+	int			encoding = GetDatabaseEncoding();
+	Oid			conversion = FindDefaultConversionProc(encoding, PG_UTF8);
+	Size		size = (Size) length * MAX_CONVERSION_GROWTH + 1;
+	unsigned char *utf8;
+	int			converted;
+
+	if (!OidIsValid(conversion))
+		return false;
+	utf8 = palloc_extended(size, MCXT_ALLOC_HUGE);
+	converted = pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8,
+											  (unsigned char *) bytes, length,
+											  utf8, size, true);
+	pfree(utf8);
+	return converted == length;
+}
+
+/*
+ * Whether it can be sent: the wire is UTF-8.  In SQL_ASCII the server has
+ * checked nothing, and other encodings have bytes that mean nothing.
+ */
+static bool
+is_utf8(const char *bytes, int length)
+{
+	if (GetDatabaseEncoding() == PG_UTF8 || pg_is_ascii(bytes))
+		return true;
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+		return pg_verify_mbstr(PG_UTF8, bytes, length, true);
+	return is_convertible(bytes, length);
+}
+
+/* In events of our own, which are refused to nobody: a name may have such bytes. */
+static void
+replace_non_ascii(char *bytes)
+{
+	for (; *bytes; bytes++)
+	{
+		if (IS_HIGHBIT_SET(*bytes))
+			*bytes = '?';
+	}
+}
+
+static void
+refuse_encoding(void)
+{
+	bool		is_any = GetDatabaseEncoding() == PG_SQL_ASCII;
+
+	ereport(ERROR,
+			(errcode(is_any ? ERRCODE_CHARACTER_NOT_IN_REPERTOIRE :
+					 ERRCODE_UNTRANSLATABLE_CHARACTER),
+			 is_any ? errmsg("event payload is not valid UTF-8") :
+			 errmsg("event payload cannot be converted to UTF-8"),
+			 errdetail("The database has the encoding %s, and webhooks are sent as UTF-8.",
+					   GetDatabaseEncodingName())));
 }
 
 text *
@@ -110,7 +158,12 @@ wh_payload_build(Names *names, const OutboxEvent *event,
 				 errmsg("event payload is too large"),
 				 errdetail("The payload has %d bytes, and webhook.payload_limit is %d bytes.",
 						   buf.len - VARHDRSZ, wh_payload_limit)));
-	check_encoding(buf.data + VARHDRSZ, buf.len - VARHDRSZ);
+	if (!is_utf8(buf.data + VARHDRSZ, buf.len - VARHDRSZ))
+	{
+		if (!event->is_internal)
+			refuse_encoding();
+		replace_non_ascii(buf.data + VARHDRSZ);
+	}
 	SET_VARSIZE(buf.data, buf.len);
 	return (text *) buf.data;
 }

@@ -21,11 +21,29 @@ select webhook.emit('review.created', 'org_cafe', '{"a":"ž"}');
 select webhook.emit('review.created', 'org_cafe', '{"a":"\u017e"}') is not null
        as is_recorded;
 
+-- A byte that means nothing: one such event would stop what comes after it.
+create database regress_webhook_win1252
+    encoding 'WIN1252' locale 'C' template template0;
+\c regress_webhook_win1252
+drop database regress_webhook_latin1;
+create extension webhook;
+select webhook.set_organization('org_1', 'Caf' || chr(233));
+select webhook.emit('review.created', 'org_1', '{"a":"' || chr(233) || '"}') is not null
+       as is_recorded;
+select webhook.emit('review.created', 'org_1', '{"a":"' || chr(129) || '"}');
+\echo :LAST_ERROR_SQLSTATE
+-- Events of our own have nobody to be refused to.
+select webhook.set_organization('org_1', 'C' || chr(129) || 'f' || chr(233));
+select webhook.emit('review.created', 'org_1', '{}');
+select webhook._record('webhook.endpoint_disabled', 'org_1', '{"a": 1}', false) is not null as is_recorded;
+select convert_from(convert_to(payload::text, 'UTF8'), 'UTF8') ~ '"name":"C\?f\?"' as is_sent
+  from webhook.event where event_type = 'webhook.endpoint_disabled';
+
 -- SQL_ASCII accepts any bytes; those that are no UTF-8 are refused at emit.
 create database regress_webhook_ascii
     encoding 'SQL_ASCII' locale 'C' template template0;
 \c regress_webhook_ascii
-drop database regress_webhook_latin1;
+drop database regress_webhook_win1252;
 create extension webhook;
 select webhook.set_organization('org_utf8', E'Caf\xc3\xa9');
 select webhook.set_organization('org_latin1', E'Caf\xe9');

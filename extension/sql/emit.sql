@@ -7,7 +7,7 @@ comment on function webhook._origin() is 'Internal: this database, from system i
 create function webhook.emit(event text, organization_id text, data text, idempotency_key text default null)
 returns uuid language c volatile as 'MODULE_PATHNAME', 'webhook_emit_text';
 comment on function webhook.emit(text, text, text, text) is
-    'Record an event in the current transaction and return its id; data is the text of a JSON object, sent byte for byte. With an idempotency key that was used before: the first id, nothing recorded. Errors: NULL 22004, unknown event type or no object 22023, malformed JSON 22P02, unknown organization 23503, a key that is empty or longer than 255 characters 23514, too large 54000';
+    'Record an event in the current transaction and return its id; data is the text of a JSON object, sent byte for byte. With an idempotency key that was used before: the first id, nothing recorded. Errors: NULL 22004, unknown event type or no object 22023, malformed JSON 22P02, unknown organization 23503, a key that is empty or longer than 255 characters 23514, no UTF-8 22021 or 22P05, too large 54000';
 
 create function webhook.emit(event text, organization_id text, data json, idempotency_key text default null)
 returns uuid language c volatile as 'MODULE_PATHNAME', 'webhook_emit_json';
