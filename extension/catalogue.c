@@ -12,6 +12,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -21,6 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "catalogue.h"
@@ -181,10 +183,14 @@ wh_catalogue_organization_name(text *id)
 Oid
 wh_owner_role(void)
 {
-	Relation	outbox = wh_catalogue_open("event", AccessShareLock);
-	Oid			owner = outbox->rd_rel->relowner;
+	HeapTuple	outbox = SearchSysCache1(RELOID,
+										 ObjectIdGetDatum(wh_catalogue_table("event")));
+	Oid			owner;
 
-	table_close(outbox, AccessShareLock);
+	if (!HeapTupleIsValid(outbox))
+		complain_of_absence();
+	owner = ((Form_pg_class) GETSTRUCT(outbox))->relowner;
+	ReleaseSysCache(outbox);
 	if (superuser_arg(owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -38,7 +38,7 @@ typedef struct OwnerScope
 extern void wh_owner_enter(OwnerScope *scope);
 extern void wh_owner_leave(const OwnerScope *scope);
 
-/* Owner of our objects; an error unless it is an ordinary role. */
+/* Owner of our objects; an error unless it is an ordinary role.  Takes no lock. */
 extern Oid	wh_owner_role(void);
 
 /* Run one SQL command without result as the owner. */

@@ -91,7 +91,7 @@ notice_changes(void)
 			wh_ready_start(worker.index, worker.total);
 			worker.is_ready = worker.has_news = true;
 		}
-		if (worker.is_ready)
+		if (worker.is_ready && state == WORKER_RUNNING)
 		{
 			wh_take_learn_endpoints();
 			wh_roster_forget_config();

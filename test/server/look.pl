@@ -134,6 +134,10 @@ for my $table (sort keys %seen)
 	my $session = $t->session;
 
 	$session->query_safe("begin; lock table webhook.$table in access exclusive mode");
+	# A worker that is off has its turns, and needs none of these.
+	my $reloaded = $t->sql('select clock_timestamp() from pg_reload_conf()');
+	$t->wait_for_sql("select exists (select from pg_stat_activity
+		where backend_type = 'webhook worker' and state = 'idle' and state_change > '$reloaded')");
 	is($t->sql("$limited; select state from webhook.status"), 'off', "$table locked: webhook.status");
 	like($t->sql("$limited; select dashboard from webhook.dashboard offset 2 limit 1"), $seen{$table},
 		"$table locked: webhook.dashboard");
