@@ -9,11 +9,11 @@
 
 #include "access/detoast.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
 #include "body.h"
 #include "compat.h"
+#include "encoding.h"
 
 /*
  * As many bytes of large bodies as there may be at once: with the default
@@ -31,24 +31,23 @@ Body *
 wh_body_create(text *payload)
 {
 	text	   *flat = (text *) PG_DETOAST_DATUM_PACKED(PointerGetDatum(payload));
-	char	   *bytes = VARDATA_ANY(flat);
+	const char *bytes = VARDATA_ANY(flat);
 	int			length = VARSIZE_ANY_EXHDR(flat);
-	char	   *utf8 = (char *) pg_do_encoding_conversion((unsigned char *) bytes,
-														  length,
-														  GetDatabaseEncoding(),
-														  PG_UTF8);
+	const char *utf8 = wh_encoding_to_utf8(bytes, &length);
 	Body	   *body;
 
-	if (utf8 != bytes)
-		length = strlen(utf8);
+	if (utf8 == NULL)
+		length = 0;
 	body = MemoryContextAllocHuge(TopMemoryContext, offsetof(Body, bytes) + length);
 	body->references = 0;
+	body->is_unsendable = utf8 == NULL;
 	body->length = length;
-	memcpy(body->bytes, utf8, length);
+	if (utf8)
+		memcpy(body->bytes, utf8, length);
 	if (length > SMALL_BYTES)
 		large_bytes += length;
-	if (utf8 != bytes)
-		pfree(utf8);
+	if (utf8 && utf8 != bytes)
+		pfree((char *) utf8);
 	if (flat != payload)
 		pfree(flat);
 	return body;

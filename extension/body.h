@@ -9,6 +9,7 @@
 typedef struct Body
 {
 	int			references;
+	bool		is_unsendable;	/* no UTF-8 form: it has no bytes */
 	int			length;
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];
 } Body;

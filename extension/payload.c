@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "common/string.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -16,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "encoding.h"
 #include "payload.h"
 #include "settings.h"
 
@@ -65,37 +65,18 @@ check_object(const char *data, int length)
 						 "'{\"review_id\": \"rev_abc123\"}'")));
 }
 
-static bool
-is_convertible(const char *bytes, int length)
-{
-	int			encoding = GetDatabaseEncoding();
-	Oid			conversion = FindDefaultConversionProc(encoding, PG_UTF8);
-	Size		size = (Size) length * MAX_CONVERSION_GROWTH + 1;
-	unsigned char *utf8;
-	int			converted;
-
-	if (!OidIsValid(conversion))
-		return false;
-	utf8 = palloc_extended(size, MCXT_ALLOC_HUGE);
-	converted = pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8,
-											  (unsigned char *) bytes, length,
-											  utf8, size, true);
-	pfree(utf8);
-	return converted == length;
-}
-
-/*
- * Whether it can be sent: the wire is UTF-8.  In SQL_ASCII the server has
- * checked nothing, and other encodings have bytes that mean nothing.
- */
+/* Whether it can be sent. */
 static bool
 is_utf8(const char *bytes, int length)
 {
-	if (GetDatabaseEncoding() == PG_UTF8 || pg_is_ascii(bytes))
+	const char *utf8;
+
+	if (pg_is_ascii(bytes))
 		return true;
-	if (GetDatabaseEncoding() == PG_SQL_ASCII)
-		return pg_verify_mbstr(PG_UTF8, bytes, length, true);
-	return is_convertible(bytes, length);
+	utf8 = wh_encoding_to_utf8(bytes, &length);
+	if (utf8 && utf8 != bytes)
+		pfree((char *) utf8);
+	return utf8 != NULL;
 }
 
 /* In events of our own, which are refused to nobody: a name may have such bytes. */

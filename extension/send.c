@@ -125,6 +125,19 @@ is_forgotten(const Body *body)
 		memcmp(body->bytes, forgotten, body->length) == 0;
 }
 
+/* Why there can be no request, whatever the URL; NULL: there can. */
+static const char *
+find_obstacle(const Delivery *delivery)
+{
+	if (delivery->endpoint->key_count == 0)
+		return "the endpoint has no secret";
+	if (delivery->body->is_unsendable)
+		return "the payload cannot be converted to UTF-8";
+	if (is_forgotten(delivery->body))
+		return "the payload was forgotten";
+	return NULL;
+}
+
 static void
 send_one(Delivery *delivery)
 {
@@ -132,6 +145,7 @@ send_one(Delivery *delivery)
 	StringInfoData head;
 	HttpRequest request = {0};
 	UrlVerdict	verdict;
+	const char *obstacle;
 	char	   *headers = NULL; /* with secrets: wiped when it was copied */
 	int			line_length;
 
@@ -145,14 +159,10 @@ send_one(Delivery *delivery)
 					verdict.message);
 		return;
 	}
-	if (endpoint->key_count == 0)
+	obstacle = find_obstacle(delivery);
+	if (obstacle)
 	{
-		end_locally(delivery, HTTP_INTERNAL, "the endpoint has no secret");
-		return;
-	}
-	if (is_forgotten(delivery->body))
-	{
-		end_locally(delivery, HTTP_INTERNAL, "the payload was forgotten");
+		end_locally(delivery, HTTP_INTERNAL, obstacle);
 		return;
 	}
 	MemoryContextSwitchTo(delivery->context);

@@ -66,8 +66,9 @@ create table webhook.endpoint (
                                 check (status in ('enabled', 'paused', 'disabled')),
     disabled_at     timestamptz,
     disabled_reason text,
-    retry_schedule  interval[],
-    timeout         interval,
+    retry_schedule  interval[]  check (interval '0' <= all (retry_schedule)
+                                       and interval '1 year' >= all (retry_schedule)),
+    timeout         interval    check (timeout between interval '1 ms' and interval '1 hour'),
     created_at      timestamptz not null default clock_timestamp(),
     created_xid     xid8,
     revision        bigint      not null default 1,
@@ -138,9 +139,9 @@ create table webhook.queue (
     created_at      timestamptz not null,
     next_attempt_at timestamptz,
     origin          int         not null,
-    attempts        int         not null default 0,
-    first_attempt   int         not null default 1,
-    interruptions   int         not null default 0,
+    attempts        int         not null default 0 check (attempts between 0 and 1000000000),
+    first_attempt   int         not null default 1 check (first_attempt between -1000000000 and 1000000000),
+    interruptions   int         not null default 0 check (interruptions between 0 and 1000000000),
     primary key (event_id, endpoint_id)
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 create index queue_due on webhook.queue (endpoint_id, next_attempt_at, event_id)

@@ -65,4 +65,37 @@ for my $plant (
 				. join(',', @ids) . "}')"), 3, 'and is logged');
 }
 
+# What cannot be sent or counted is refused by the tables, even where triggers do
+# not fire, and ends by itself when it came in all the same.
+my $endpoint = $t->endpoint('/ok');
+for my $row ([ endpoint => timeout => '1000 years' ], [ endpoint => timeout => '-1 s' ],
+	[ endpoint => retry_schedule => '{1s,170000000 years}' ], [ endpoint => retry_schedule => '{-1 s}' ],
+	[ queue => attempts => 2147483647 ], [ queue => first_attempt => -2147483648 ],
+	[ queue => interruptions => 2147483647 ])
+{
+	my ($table, $column, $value) = @$row;
+
+	$t->sql("insert into webhook.queue select id, $endpoint, now(), now() + interval '1 hour', origin
+		from webhook.event limit 1 on conflict do nothing");
+	like($t->sql_error("set session_replication_role = replica; update webhook.$table set $column = '$value'"),
+		qr/^23514: /, "$table.$column is not $value");
+}
+
+$t->sql("create database wide template template0 encoding 'WIN1252' locale 'C'");
+$t->install('wide');
+$t->endpoint('/ok/wide', database => 'wide', retry_schedule => "'{}'");
+$t->wait_for_workers(1, 'wide');
+my $event = $t->emit(database => 'wide');
+$t->wait_for_journal(1, qr{^/ok/wide$});
+my $planted = $t->sql("insert into webhook.event (id, origin, xid, created_at, event_type, organization_id, payload)
+	select webhook._uuid_at(clock_timestamp()), origin, pg_current_xact_id(), now(), event_type, organization_id,
+			('{\"a\":\"' || chr(129) || '\"}')::json from webhook.event
+	returning id", 'wide');
+my $after = $t->emit(database => 'wide');
+my %arrived = map { $_->{id} => 1 } $t->wait_for_journal(2, qr{^/ok/wide$});
+ok($arrived{$after}, 'what comes after a payload that is not text arrives');
+$t->wait_until_done('wide');
+is($t->sql("select outcome, error_class, error from webhook.attempt where event_id = '$planted'", 'wide'),
+	'failed|internal|the payload cannot be converted to UTF-8', 'and the log says so');
+
 done_testing();
