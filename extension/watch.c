@@ -102,9 +102,10 @@ value_to_text(const WatchExpression *expression, Datum value, Oid type)
 }
 
 static Datum
-run_plan(WatchRun *run, const WatchExpression *expression, bool *is_null)
+run_plan(WatchRun *run, WatchExpression *expression, bool *is_null)
 {
 	MemoryContext context = CurrentMemoryContext;
+	Form_pg_attribute column;
 	Datum		value;
 
 	if (SPI_execute_plan_with_paramlist(expression->plan, run->rows, false,
@@ -112,14 +113,13 @@ run_plan(WatchRun *run, const WatchExpression *expression, bool *is_null)
 		SPI_processed != 1)
 		elog(ERROR, "expression gave " UINT64_FORMAT " rows", SPI_processed);
 	MemoryContextSwitchTo(context);
+	column = TupleDescAttr(SPI_tuptable->tupdesc, 0);
+	if (column->atttypid != expression->type)
+		wh_watch_set_type(expression, column->atttypid);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 						  is_null);
 	if (!*is_null)
-	{
-		Form_pg_attribute column = TupleDescAttr(SPI_tuptable->tupdesc, 0);
-
 		value = datumCopy(value, column->attbyval, column->attlen);
-	}
 	SPI_freetuptable(SPI_tuptable);
 	return value;
 }
@@ -127,7 +127,7 @@ run_plan(WatchRun *run, const WatchExpression *expression, bool *is_null)
 static Datum
 evaluate(WatchRun *run, ExpressionRole role, bool *is_null)
 {
-	const WatchExpression *expression = &run->watch->expressions[role];
+	WatchExpression *expression = &run->watch->expressions[role];
 	Datum		value;
 
 	run->running = expression;

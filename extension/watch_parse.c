@@ -253,22 +253,22 @@ check_query(const WatchExpression *expression)
 				 errhint("Put a query in parentheses.")));
 }
 
-static void
-check_type(const WatchExpression *expression)
+void
+wh_watch_set_type(WatchExpression *expression, Oid type)
 {
 	static const char *const wanted[] = {
 		"text, a number, an enum or a uuid", "json, jsonb, text or a row", "boolean"
 	};
 
-	if (!is_wanted_type(expression->role, expression->type))
+	if (!is_wanted_type(expression->role, type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("%s of watch \"%s\" has type %s",
 						wh_watch_role_name(expression->role),
-						expression->watch->name,
-						format_type_be(expression->type)),
+						expression->watch->name, format_type_be(type)),
 				 errdetail("The expression is: %s", expression->source),
 				 errhint("It must be %s.", wanted[expression->role])));
+	expression->type = type;
 }
 
 static void
@@ -284,8 +284,8 @@ parse_expression(WatchExpression *expression)
 		elog(ERROR, "could not prepare an expression: %s",
 			 SPI_result_code_string(SPI_result));
 	check_query(expression);
-	expression->type = exprType((Node *) wh_watch_value(expression));
-	check_type(expression);
+	wh_watch_set_type(expression,
+					  exprType((Node *) wh_watch_value(expression)));
 }
 
 static void

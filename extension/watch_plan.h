@@ -73,6 +73,13 @@ extern const Query *wh_watch_query(const WatchExpression *expression);
 extern Expr *wh_watch_value(const WatchExpression *expression);
 
 /*
+ * Note the type of an expression's values, when it was parsed and whenever its
+ * plan was made anew since: what it reads may have changed.  42804 unless its
+ * role takes that type.
+ */
+extern void wh_watch_set_type(WatchExpression *expression, Oid type);
+
+/*
  * Raise an error unless a trigger of this type, a bit mask as pg_trigger.tgtype,
  * sees the rows that change and what finally becomes of them: 0A000 for
  * TRUNCATE, else 39P01.  has_table: it has a transition table.

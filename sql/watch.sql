@@ -515,6 +515,27 @@ insert into wrong values (1, 'org_abc123', '[]');
 insert into wrong values (1, 'org_abc123', '{"a": }');
 select webhook.unwatch('wrong', 'review.created');
 
+-- What an expression reads has another type by now, for who has prepared it.
+create table customer (id int, org text, is_known boolean);
+insert into customer values (1, 'org_abc123', true);
+select webhook.set_organization('7', 'Seven');
+select webhook.watch('wrong', 'review.created', '(select c.org from customer c where c.id = new.id)',
+                     condition => '(select c.is_known from customer c where c.id = new.id)');
+insert into wrong values (1);
+alter table customer alter org type bigint using 7;
+insert into wrong values (1);
+select organization_id from webhook.event order by id desc limit 2;
+alter table customer alter org type date using '2026-01-08'::date;
+insert into wrong values (1);
+insert into wrong values (1);
+alter table customer alter org type text using 'org_abc123', alter is_known type text using 'no';
+insert into wrong values (1);
+alter table customer alter is_known type boolean using true;
+insert into wrong values (1);
+select organization_id from webhook.event order by id desc limit 1;
+select webhook.unwatch('wrong', 'review.created');
+drop table customer;
+
 -- Written by hand: known beforehand, and refused at the change.
 create trigger a before insert on wrong for each row execute function webhook.emit_row('review.created', 'new.org');
 create trigger b after insert on wrong for each statement execute function webhook.emit_row('review.created', 'new.org');
