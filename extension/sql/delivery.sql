@@ -60,6 +60,7 @@ begin atomic
                case when c.goes_on then null when c.first_attempt < 0 then 'cancelled' else 'failed' end,
                coalesce(c.url, ''), 'the worker ended before the answer was recorded', 'interrupted'
           from cut_off c
+         where c.event_type is not null     -- else there may be no partition for it
         returning 1),
     told as (
         select webhook._record_operational('webhook.delivery_failed', array_agg(c.organization_id),

@@ -81,6 +81,15 @@ for my $row ([ endpoint => timeout => '1000 years' ], [ endpoint => timeout => '
 		qr/^23514: /, "$table.$column is not $value");
 }
 
+my ($pid) = $t->worker_pids;
+$t->sql("insert into webhook.queue (event_id, endpoint_id, created_at, origin, attempts)
+	select n, $endpoint, now(), webhook._origin(), 1
+	  from unnest(array[webhook._uuid_at('2001-01-01'), webhook._uuid_at('2101-01-01')]) n;
+	select pg_terminate_backend($pid, 60000)");
+$t->wait_for_sql('select count(*) = 0 from webhook.queue where next_attempt_at < now() or next_attempt_at is null');
+$t->wait_for_workers;
+pass('deliveries of events that are not there end, on the wire or not');
+
 $t->sql("create database wide template template0 encoding 'WIN1252' locale 'C'");
 $t->install('wide');
 $t->endpoint('/ok/wide', database => 'wide', retry_schedule => "'{}'");
