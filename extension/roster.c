@@ -189,7 +189,11 @@ wh_roster_earliest_due(void)
 long
 wh_roster_time_to_due(void)
 {
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), earliest_due);
+	TimestampTz now = GetCurrentTimestamp();
+
+	/* From infinity, the server subtracts without a look at the overflow. */
+	return earliest_due <= now ? 0 :
+		TimestampDifferenceMilliseconds(now, earliest_due);
 }
 
 static void
