@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/utility.h"
 
@@ -151,6 +152,13 @@ change_holds(DatabaseSlot *slot, int difference)
 	wh_shared_wake_launcher();
 }
 
+/* After an error, or in a session that is terminated. */
+static void
+let_workers_in(int code, Datum slot)
+{
+	change_holds((DatabaseSlot *) DatumGetPointer(slot), -1);
+}
+
 static void
 wait_for_leave(DatabaseSlot *slot)
 {
@@ -241,7 +249,7 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 		return;
 	}
 	change_holds(slot, 1);
-	PG_TRY();
+	PG_ENSURE_ERROR_CLEANUP(let_workers_in, PointerGetDatum(slot));
 	{
 		wait_for_leave(slot);
 		run_utility(pstmt, query, is_read_only, context, params, environment,
@@ -249,11 +257,8 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 		if (IsA(statement, DropdbStmt))
 			give_up(slot);
 	}
-	PG_FINALLY();
-	{
-		change_holds(slot, -1);
-	}
-	PG_END_TRY();
+	PG_END_ENSURE_ERROR_CLEANUP(let_workers_in, PointerGetDatum(slot));
+	change_holds(slot, -1);
 }
 
 void

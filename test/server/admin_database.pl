@@ -84,6 +84,15 @@ my $guest = $t->session('store');
 my (undef, undef, $stderr) = $node->psql('postgres', 'drop database store');
 like($stderr, qr/is being accessed by other users/, 'DROP DATABASE fails for others who are connected');
 unlike($stderr, qr/There are [2-9]/, 'and counts only them');
+
+# a_terminated_one as well
+my $copying = $t->session;
+$copying->query_until(qr/begun/, "\\echo begun\ncreate database copy template store;\n");
+$t->wait_for_sql("select not exists (select from pg_stat_activity
+	where datname = 'store' and backend_type = 'webhook worker')");
+$t->sql("select pg_terminate_backend(pid, 10000) from pg_stat_activity where query ~ '^create database copy'");
+eval { $copying->quit };
+arrives('after a terminated CREATE DATABASE', $t->emit(database => 'store'));
 $guest->quit;
 arrives('after a failed DROP DATABASE', $t->emit(database => 'store'));
 
