@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "utils/builtins.h"
@@ -244,23 +243,35 @@ wh_queue_load_cursors(int64 shards, Cursor **cursors)
 	return (int) count;
 }
 
+/* Shards of which it is stored that they were taken: see note_shards. */
+static int64 noted;
+static int64 being_noted;		/* by this transaction */
+
+/* What the transaction has noted counts when it commits. */
+static void
+end_note(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT)
+		noted |= being_noted;
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		being_noted = 0;
+}
+
 /* From now on a missing cursor of these shards is one that was lost. */
 static void
 note_shards(int64 shards)
 {
-	static int64 noted;
-	static TransactionId noted_by;	/* invalid when it is known to be kept */
+	static bool is_registered;
 	Datum		values[2] = {Int32GetDatum(wh_outbox_origin()),
 	Int64GetDatum(shards)};
 
-	if (TransactionIdIsValid(noted_by) && !TransactionIdDidCommit(noted_by))
-		noted = 0;
-	noted_by = InvalidTransactionId;
-	if ((shards & ~noted) == 0)
+	if ((shards & ~(noted | being_noted)) == 0)
 		return;
+	if (!is_registered)
+		RegisterXactCallback(end_note, NULL);
+	is_registered = true;
 	wh_statement_run(&note_taken, values, NULL, false);
-	noted |= shards;
-	noted_by = GetTopTransactionId();
+	being_noted |= shards;
 }
 
 void
