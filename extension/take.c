@@ -260,6 +260,8 @@ choose_cursor(void)
 static void
 merge_cursors(void)
 {
+	Cursor		merged = cursors[0];
+
 	for (int i = 0; i < cursor_count; i++)
 	{
 		if (!is_at_target(&cursors[i]))
@@ -267,16 +269,17 @@ merge_cursors(void)
 	}
 	wh_session_begin("merging cursors");
 	for (int i = 0; i < cursor_count; i++)
-	{
 		wh_queue_save_cursor(&cursors[i]);
-		cursors[i].is_unsaved = false;
-	}
 	for (int i = 1; i < cursor_count; i++)
 	{
-		wh_queue_merge_cursors(&cursors[0], &cursors[i]);
-		cursors[0].shards |= cursors[i].shards;
+		wh_queue_merge_cursors(&merged, &cursors[i]);
+		merged.shards |= cursors[i].shards;
 	}
 	wh_session_commit(true);
+
+	/* Only now: after an error all of them are there as before. */
+	cursors[0].shards = merged.shards;
+	cursors[0].is_unsaved = false;
 	for (int i = 1; i < cursor_count; i++)
 		MemoryContextDelete(cursors[i].context);
 	cursor_count = 1;

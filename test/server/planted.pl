@@ -65,6 +65,28 @@ for my $plant (
 				. join(',', @ids) . "}')"), 3, 'and is logged');
 }
 
+# Workers that become one merge their cursors: all of them, or none.
+sub cursors
+{
+	my ($workers) = @_;
+
+	$t->configure("webhook.workers = $workers");
+	$t->wait_for_workers($workers);
+	return $t->emit;
+}
+cursors(3);
+$t->wait_for_sql('select count(*) = 3 from webhook.cursor');
+$t->sql(q{create function public.refuse_second() returns trigger language plpgsql as
+		$$ begin if (select count(*) from webhook.cursor) < 3 then raise exception 'planted'; end if; return old; end $$;
+	create trigger plant before delete on webhook.cursor for each row execute function public.refuse_second()});
+$t->configure('webhook.workers = 1');
+$t->wait_for_sql("select bool_and(state = 'failing' and reason ~ 'planted') from webhook.status");
+$t->sql('drop trigger plant on webhook.cursor');
+my $merged = cursors(1);
+$t->wait_until_done;
+is($t->sql('select shards from webhook.cursor'), -1, 'a merge of cursors that failed is made up for');
+is($t->sql("select count(*) from webhook.attempt where event_id = '$merged'"), 1, 'and all goes on');
+
 # What cannot be sent or counted is refused by the tables, even where triggers do
 # not fire, and ends by itself when it came in all the same.
 my $endpoint = $t->endpoint('/ok');
