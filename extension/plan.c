@@ -29,6 +29,7 @@ wh_plan_begin(TakePlan *plan, int places)
 	memset(plan, 0, sizeof(*plan));
 	plan->places = places;
 	plan->load = palloc((places + 1) * sizeof(int64));
+	plan->wishes = palloc(MAX_WISHES * sizeof(DueWish));	/* outlives the commit */
 }
 
 static Delivery *
@@ -251,7 +252,6 @@ wh_plan_due(TakePlan *plan)
 	plan->now = GetCurrentTimestamp();
 	if (wh_roster_earliest_due() > plan->now || plan->places <= 0)
 		return;
-	plan->wishes = palloc(MAX_WISHES * sizeof(DueWish));
 	wh_roster_visit(add_wish, plan);
 	if (plan->wish_count == 0)
 		wh_roster_refresh_earliest();	/* a rate limit put it off */

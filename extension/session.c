@@ -33,6 +33,7 @@ static Oid	session_user_id;
 static int64 meets_locks_until; /* 0: it never did */
 static volatile bool is_committing; /* read by the handler of SIGINT */
 static get_relation_info_hook_type next_relation_info;
+static MemoryContext caller_context;	/* the server leaves us in another */
 
 static void
 pin_settings(void)
@@ -166,6 +167,7 @@ wh_session_begin(const char *activity)
 
 	pgstat_report_activity(STATE_RUNNING, activity);
 	SetCurrentStatementStartTimestamp();
+	caller_context = CurrentMemoryContext;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	owner = wh_owner_role();
@@ -197,6 +199,7 @@ wh_session_commit(bool is_durable)
 	is_committing = true;
 	CHECK_FOR_INTERRUPTS();		/* who cancelled before must not do so within */
 	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller_context);
 	is_committing = false;
 	finish();
 }
@@ -211,6 +214,12 @@ bool
 wh_session_meets_locks(void)
 {
 	return meets_locks_until != 0 && wh_clock_until(meets_locks_until) > 0;
+}
+
+bool
+wh_session_is_worker(void)
+{
+	return OidIsValid(session_user_id);
 }
 
 bool
@@ -237,6 +246,7 @@ wh_session_has_changed(void)
 	Snapshot	snapshot;
 	uint64		sum = 0;
 	bool		has_changed;
+	MemoryContext caller = CurrentMemoryContext;
 
 	StartTransactionCommand();
 	snapshot = GetTransactionSnapshot();
@@ -249,5 +259,6 @@ wh_session_has_changed(void)
 	last_count = snapshot->xcnt;
 	last_sum = sum;
 	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller);
 	return has_changed;
 }

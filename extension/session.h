@@ -23,6 +23,9 @@ extern void wh_session_begin(const char *activity);
  */
 extern void wh_session_commit(bool is_durable);
 
+/* Whether this process is a worker of ours. */
+extern bool wh_session_is_worker(void);
+
 /* In a transaction: default_transaction_read_only made it read-only. */
 extern bool wh_session_is_read_only(void);
 

@@ -85,4 +85,32 @@ is($t->sql("select response_status from webhook.attempt where organization_id = 
 	200, 'the largest body there may be is delivered');
 is(($t->worker_pids)[0], $pid, 'the worker is the same');
 
+# looks_in_vain_leave_nothing
+sub used
+{
+	my $log = $t->node->logfile;
+	my $offset = -s $log;
+	my $used;
+
+	$t->sql("select pg_log_backend_memory_contexts($pid)");
+	Webhook::wait_until('the contexts of the worker', 20,
+		sub { ($used) = slurp_file($log, $offset) =~ /TopMemoryContext: .* (\d+) used/ });
+	return $used;
+}
+
+# It looks by itself when another transaction has ended, and then sleeps on.
+sub wait_for_look
+{
+	my $sleeps = sub { slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s*(\d+)/m; $1 };
+	my $before = $sleeps->();
+
+	$t->sql('select pg_current_xact_id()');
+	Webhook::wait_until('a look', 20, sub { $sleeps->() > $before });
+}
+$t->configure('webhook.max_in_flight = 10000');
+wait_for_look() for 1 .. 2;
+my $used = used();
+wait_for_look() for 1 .. 2;
+cmp_ok(used() - $used, '<', 40000, 'looks in vain leave nothing in memory');
+
 done_testing();
