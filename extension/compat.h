@@ -50,13 +50,6 @@
 	CreateWaitEventSet(context, size)
 #endif
 
-/* Which kind of process this is became an enum in 17. */
-#if PG_VERSION_NUM >= 170000
-#define WH_IS_BACKGROUND_WORKER AmBackgroundWorkerProcess()
-#else
-#define WH_IS_BACKGROUND_WORKER IsBackgroundWorker
-#endif
-
 /* Primary keys may be deferrable, if asked for, from 18 on. */
 #if PG_VERSION_NUM >= 180000
 #define WH_PRIMARY_KEY_INDEX(rel) RelationGetPrimaryKeyIndex(rel, false)

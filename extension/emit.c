@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -22,8 +23,8 @@
 
 #include "access.h"
 #include "catalogue.h"
-#include "compat.h"
 #include "outbox.h"
+#include "session.h"
 
 #define MAX_KEY_LENGTH 255		/* as the table's constraint says */
 
@@ -168,6 +169,8 @@ emit(FunctionCallInfo fcinfo, text *data)
 	wh_eventid_stamp(&stamp);
 	if (!PG_ARGISNULL(3))
 	{
+		/* The outbox before all others: see aside.c. */
+		LockRelationOid(wh_catalogue_table("event"), AccessShareLock);
 		id = claim_key(event.organization, PG_GETARG_TEXT_PP(3), &stamp.id);
 		if (id)
 			PG_RETURN_UUID_P(id);
@@ -235,11 +238,11 @@ webhook_config_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Trigger on webhook.queue; the worker's own changes need no announcement. */
+/* Trigger on webhook.queue; a worker of ours needs no announcement of its own. */
 Datum
 webhook_due_changed(PG_FUNCTION_ARGS)
 {
-	if (!WH_IS_BACKGROUND_WORKER)
+	if (!wh_session_is_worker())
 		wh_commit_announce_due();
 	return PointerGetDatum(NULL);
 }

@@ -248,6 +248,8 @@ create trigger announce after insert or update or delete on webhook.identity
 alter table webhook.identity enable always trigger announce;
 create trigger announce after insert or update on webhook.queue
     for each statement execute function webhook._due_changed();
+-- Where a trigger on a replicated table asks for a redelivery, too.
+alter table webhook.queue enable always trigger announce;
 
 create function webhook._note_imported_secret(secret text) returns void
 language plpgsql stable set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan

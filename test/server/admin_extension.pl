@@ -72,6 +72,21 @@ my $count = $t->receiver->journal;
 $t->wait_for_journal($count + 20);
 pass('ALTER EXTENSION under load: it goes on');
 
+# A key that is known takes no event, and is in nobody's way all the same.
+$emitters->kill_kill(grace => 1);
+my $keyed = "select webhook.emit('review.completed', 'org_1', '{}', 'key";
+$t->sql("${keyed}_1')");
+my ($emitter, $dropper) = ($t->session, $t->session);
+$emitter->query_safe("begin; ${keyed}_1')");
+$dropper->query_until(qr/begun/, "\\echo begun\ndrop extension webhook;\n");
+$t->wait_for_sql('select exists (select from pg_locks where not granted)');
+$emitter->query_safe("${keyed}_2'); commit");
+$dropper->query_safe('select 1');
+$_->quit for $emitter, $dropper;
+pass('DROP EXTENSION waits for who emits with a key');
+$t->install('postgres');
+
+$emitters = start_emitters();
 for (1 .. 5)
 {
 	$t->sql('drop extension webhook');
