@@ -327,11 +327,10 @@ run_watch(WatchRun *run)
 	int			level = 0;
 
 	error_context_stack = &callback;
-	if (run->watch->needs_plans)
-	{
+	if (run->watch->needs_path)
 		level = wh_watch_enter_path(run->watch);
+	if (run->watch->needs_plans)
 		SPI_connect();
-	}
 	prepare_run(run);
 	if (TRIGGER_FIRED_FOR_ROW(run->trigger->tg_event))
 		emit_row(run);
@@ -339,10 +338,9 @@ run_watch(WatchRun *run)
 		emit_statement(run);
 	finish_run(run);
 	if (run->watch->needs_plans)
-	{
 		SPI_finish();
+	if (run->watch->needs_path)
 		AtEOXact_GUC(true, level);
-	}
 	error_context_stack = callback.previous;
 }
 

@@ -10,6 +10,8 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -145,24 +147,53 @@ is_users_function(Oid function, void *context)
 	return function >= FirstNormalObjectId;
 }
 
+/*
+ * Whether one of the server's own functions may find a name in a string and
+ * look it up when it runs, as regclassin, has_table_privilege or query_to_xml.
+ */
 static bool
-calls_users_function(Node *node, void *context)
+may_look_up_names(Oid function, void *context)
+{
+	Oid		   *types;
+	int			count;
+
+	if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
+		return false;
+	(void) get_func_signature(function, &types, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (types[i] == TEXTOID || types[i] == NAMEOID || types[i] == CSTRINGOID)
+			return true;
+	}
+	return false;
+}
+
+static bool
+walk_calls(Node *node, void *is_kind)
 {
 	if (node == NULL)
 		return false;
-	return check_functions_in_node(node, is_users_function, context) ||
-		expression_tree_walker(node, calls_users_function, context);
+	return check_functions_in_node(node, *(check_function_callback *) is_kind,
+								   NULL) ||
+		expression_tree_walker(node, walk_calls, is_kind);
+}
+
+/* Whether some function in the expression is of this kind. */
+static bool
+calls(Expr *expression, check_function_callback is_kind)
+{
+	return walk_calls((Node *) expression, &is_kind);
 }
 
 /*
  * Whether an expression can be run without a plan: no query in it, and only
- * the server's own functions, since others would depend on search_path.
+ * the server's own functions, since others may be replaced.
  */
 static bool
-is_simple(const Query *query, Node *expression)
+is_simple(const Query *query, Expr *expression)
 {
 	return query->rtable == NIL && query->cteList == NIL &&
-		!query->hasSubLinks && !calls_users_function(expression, NULL);
+		!query->hasSubLinks && !calls(expression, is_users_function);
 }
 
 static void
@@ -172,11 +203,14 @@ simplify(WatchExpression *expression)
 	Watch	   *watch = expression->watch;
 	MemoryContext old;
 
-	if (!is_simple(wh_watch_query(expression), (Node *) value))
+	if (!is_simple(wh_watch_query(expression), value))
 	{
 		watch->needs_plans = true;
+		watch->needs_path = true;
 		return;
 	}
+	if (calls(value, may_look_up_names))
+		watch->needs_path = true;
 	value = expression_planner(copyObject(value));
 	old = MemoryContextSwitchTo(watch->context);
 	expression->simple = copyObject(value);

@@ -46,6 +46,7 @@ struct Watch
 	char	   *search_path;	/* under which expressions are parsed and run */
 	WatchExpression expressions[WATCH_EXPRESSIONS];
 	bool		needs_plans;	/* some expression is not simple */
+	bool		needs_path;		/* some expression may look names up */
 	bool		is_stale;		/* its table changed since */
 	bool		is_replaced;	/* the cache has forgotten it */
 	int			uses;			/* calls that are running it */

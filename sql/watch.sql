@@ -536,6 +536,24 @@ select organization_id from webhook.event order by id desc limit 1;
 select webhook.unwatch('wrong', 'review.created');
 drop table customer;
 
+-- Names in strings, too, mean what they mean when you watch.
+create schema elsewhere;
+create table elsewhere.setting as select 2 as v;
+create table setting as select 1 as v;
+select webhook.watch('wrong', 'review.created', 'new.org', name => 'by_cast',
+                     data => $$json_build_object('oid', new.v::regclass::oid)$$);
+select webhook.watch('wrong', 'review.created', 'new.org', name => 'by_query',
+                     data => $$json_build_object('xml', query_to_xml('select v from setting', false, true, ''))$$);
+set search_path = elsewhere, public;
+insert into wrong values (1, 'org_abc123', 'setting');
+set search_path = public;
+select data->>'xml' as xml, (data->>'oid')::oid::regclass as oid
+    from (select payload::json->'data' as data from webhook.event order by id desc limit 2) t order by 1;
+select webhook.unwatch('wrong', 'review.created', 'by_cast');
+select webhook.unwatch('wrong', 'review.created', 'by_query');
+drop table setting;
+drop schema elsewhere cascade;
+
 -- Written by hand: known beforehand, and refused at the change.
 create trigger a before insert on wrong for each row execute function webhook.emit_row('review.created', 'new.org');
 create trigger b after insert on wrong for each statement execute function webhook.emit_row('review.created', 'new.org');
