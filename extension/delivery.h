@@ -6,6 +6,7 @@
 #define WH_DELIVERY_H
 
 #include "datatype/timestamp.h"
+#include "lib/ilist.h"
 #include "storage/itemptr.h"
 #include "utils/uuid.h"
 
@@ -35,7 +36,7 @@ typedef struct Delivery
 	HttpResult *result;			/* NULL until it is finished */
 	bool		is_ended;		/* recorded, and no retry follows */
 	bool		is_from_client; /* the result is the HTTP client's memory */
-	int			wire_index;		/* where send.c keeps it */
+	dlist_node	in_hand;		/* while it has no result: see send.c */
 } Delivery;
 
 #endif							/* WH_DELIVERY_H */

@@ -20,10 +20,10 @@
 static HttpClient *client;
 static Delivery *local_results; /* ended before they were sent */
 
-/* Deliveries on the wire, for the day that this process must leave. */
-static Delivery **on_wire;
-static int	on_wire_count;
-static int	on_wire_size;
+/* Deliveries in hand without a result, for the day that this process must leave. */
+static dlist_head in_hand = DLIST_STATIC_INIT(in_hand);
+static int	in_hand_count;
+static Delivery *unsent;		/* of these, what libcurl does not have yet */
 
 static HttpOptions options;
 static bool is_outdated;		/* the client has not these */
@@ -75,27 +75,25 @@ end_locally(Delivery *delivery, HttpErrorClass error_class,
 }
 
 static void
-note_on_wire(Delivery *delivery)
+put_in_hand(Delivery *list)
 {
-	if (on_wire_count == on_wire_size)
+	Delivery  **end = &unsent;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = list;
+	for (Delivery *delivery = list; delivery; delivery = delivery->next)
 	{
-		on_wire_size = Max(on_wire_size * 2, 64);
-		on_wire = on_wire ?
-			repalloc(on_wire, on_wire_size * sizeof(Delivery *)) :
-			MemoryContextAlloc(TopMemoryContext,
-							   on_wire_size * sizeof(Delivery *));
+		dlist_push_tail(&in_hand, &delivery->in_hand);
+		in_hand_count++;
 	}
-	delivery->wire_index = on_wire_count;
-	on_wire[on_wire_count++] = delivery;
 }
 
 static void
-forget_on_wire(Delivery *delivery)
+take_from_hand(Delivery *delivery)
 {
-	Delivery   *last = on_wire[--on_wire_count];
-
-	last->wire_index = delivery->wire_index;
-	on_wire[last->wire_index] = last;
+	dlist_delete(&delivery->in_hand);
+	in_hand_count--;
 }
 
 /*
@@ -182,9 +180,7 @@ send_one(Delivery *delivery)
 	request.group = endpoint->group;
 	request.is_failing = endpoint->failing_since != 0;
 	request.owner = delivery;
-	if (wh_http_start(client, &request))
-		note_on_wire(delivery);
-	else
+	if (!wh_http_start(client, &request))
 		end_locally(delivery, HTTP_INTERNAL, "out of memory");
 	if (headers)
 		explicit_bzero(headers, strlen(headers));
@@ -195,15 +191,15 @@ wh_send(Delivery *list)
 {
 	MemoryContext old = CurrentMemoryContext;
 
+	put_in_hand(list);
 	if (is_outdated)
 		replace_client();
-	while (list)
+	while (unsent)
 	{
-		Delivery   *delivery = list;
+		Delivery   *next = unsent->next;
 
-		list = delivery->next;
-		delivery->next = NULL;
-		send_one(delivery);
+		send_one(unsent);
+		unsent = next;			/* only now: after an error it stays */
 		MemoryContextSwitchTo(old);
 	}
 }
@@ -235,6 +231,7 @@ wh_send_next_finished(void)
 	if (delivery)
 	{
 		local_results = delivery->next;
+		take_from_hand(delivery);
 		delivery->ended_at = GetCurrentTimestamp();
 		return delivery;
 	}
@@ -247,7 +244,7 @@ wh_send_next_finished(void)
 	mask_own_headers(result, delivery->endpoint);
 	delivery->result = result;
 	delivery->is_from_client = true;
-	forget_on_wire(delivery);
+	take_from_hand(delivery);
 	return delivery;
 }
 
@@ -261,7 +258,7 @@ wh_send_release(Delivery *delivery)
 int
 wh_send_in_flight(void)
 {
-	return on_wire_count;
+	return in_hand_count;
 }
 
 int
@@ -279,8 +276,15 @@ wh_send_timeout(void)
 int
 wh_send_list(Delivery ***deliveries)
 {
-	*deliveries = on_wire;
-	return on_wire_count;
+	dlist_iter	position;
+	int			count = 0;
+
+	*deliveries = palloc(in_hand_count * sizeof(Delivery *));
+	dlist_foreach(position, &in_hand)
+	{
+		(*deliveries)[count++] = dlist_container(Delivery, in_hand, position.cur);
+	}
+	return count;
 }
 
 void
@@ -291,6 +295,7 @@ wh_send_reset(void)
 	if (options.descriptor >= 0)
 		close(options.descriptor);
 	options.descriptor = -1;
-	on_wire_count = 0;
-	local_results = NULL;
+	dlist_init(&in_hand);
+	in_hand_count = 0;
+	local_results = unsent = NULL;
 }

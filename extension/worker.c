@@ -146,6 +146,7 @@ take_and_send(void)
 	bool		had_news = has_news();
 	Delivery   *list;
 
+	wh_send(NULL);				/* what a failure has kept from it */
 	if (!may_take() || places == 0 || !has_work() ||
 		wh_pace_time_to_take() > 0)
 		return;
