@@ -39,19 +39,23 @@ PG_FUNCTION_INFO_V1(webhook_due_changed);
 int32
 wh_outbox_origin(void)
 {
-	static int32 origin = 0;
+	static int32 origin;
+	static Oid	origin_outbox;	/* the table that it was made for */
+	Oid			outbox = wh_catalogue_table("event");
 
-	if (origin == 0)
+	if (outbox != origin_outbox)
 	{
 		struct
 		{
 			uint64		system;
-			uint64		database;
-		}			key = {GetSystemIdentifier(), MyDatabaseId};
+			Oid			database;
+			Oid			outbox;
+		}			key = {GetSystemIdentifier(), MyDatabaseId, outbox};
 
 		origin = (int32) hash_bytes((unsigned char *) &key, sizeof(key));
 		if (origin == 0)
 			origin = 1;
+		origin_outbox = outbox;
 	}
 	return origin;
 }

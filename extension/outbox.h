@@ -46,7 +46,11 @@ extern void wh_outbox_add(OutboxWriter *writer, const OutboxEvent *event,
 
 extern void wh_outbox_close(OutboxWriter *writer);
 
-/* Which database this is, for xids: system identifier and database oid. */
+/*
+ * Which installation this is, for xids: made from the system identifier and the
+ * oids of the database and of the outbox, so that a dump that is restored into
+ * the database where it was made is a copy like any other.
+ */
 extern int32 wh_outbox_origin(void);
 
 /* After commit, make workers look for news / configuration / due times. */

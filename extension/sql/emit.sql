@@ -2,7 +2,7 @@
 
 create function webhook._origin() returns int
 language c stable strict parallel safe as 'MODULE_PATHNAME', 'webhook_origin';
-comment on function webhook._origin() is 'Internal: this database, from system identifier and oid';
+comment on function webhook._origin() is 'Internal: this installation, from the system identifier and the oids of the database and of webhook.event';
 
 create function webhook.emit(event text, organization_id text, data text, idempotency_key text default null)
 returns uuid language c volatile as 'MODULE_PATHNAME', 'webhook_emit_text';

@@ -246,7 +246,7 @@ create table webhook.identity (
     primary key (origin, instance)
 );
 comment on table webhook.identity is 'Which database may deliver: written by the first worker; a copy finds a row that is not its own and stays silent until webhook.adopt()';
-comment on column webhook.identity.origin is 'Made from the system identifier and the database oid';
+comment on column webhook.identity.origin is 'Made from the system identifier and the oids of the database and of webhook.event';
 comment on column webhook.identity.instance is 'The setting webhook.instance';
 comment on column webhook.identity.created_at is 'When this database began to deliver, or was adopted';
 comment on column webhook.identity.taken_shards is 'Bit mask of the endpoint shards for which events were taken: without a row in webhook.cursor they are not taken again';

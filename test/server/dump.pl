@@ -198,4 +198,26 @@ for my $round (1 .. $ENV{DUMP_ROUNDS} // 2)
 }
 $lock->quit;
 
+# into_the_same_database, slowly: its workers are there before the rows are.
+$t->sql('create database same');
+$t->install('same');
+$t->endpoint('/ok/same', database => 'same');
+$t->emit(database => 'same') for 1 .. 5;
+$t->wait_until_done('same');
+$original = contents('same');
+command_ok([ 'pg_dump', @connection, '--format=custom', '--file', "$dump.same", 'same' ],
+	'a dump');
+my $offset = requests();
+command_ok([ 'pg_restore', @connection, '--clean', '--section=pre-data', '-d', 'same', "$dump.same" ],
+	'its definitions, where it comes from');
+$t->wait_for_sql('select count(*) = 1 from webhook.identity', 'same');
+command_ok([ 'pg_restore', @connection, '--section=data', '--section=post-data', '-d', 'same', "$dump.same" ],
+	'and its rows');
+$new = $t->emit(database => 'same');
+$t->wait_for_sql("select bool_and(state = 'copy') from webhook.status", 'same');
+is(requests(), $offset, 'send nothing');
+is($t->sql('select webhook.adopt()', 'same'), 0, 'before they are adopted');
+$t->wait_until_done('same');
+is_deeply($t->receiver->arrived_since($offset), { "/ok/same $new" => 1 }, 'and then only what is new');
+
 done_testing();
