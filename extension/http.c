@@ -295,7 +295,7 @@ act_on_event(HttpClient *client, const struct epoll_event *event)
 
 	while (client && event->data.u64 >> 32 != (uint32_t) client->number)
 		client = client->older;
-	if (client == NULL || !wh_socket_is_wanted(client->epoll, socket))
+	if (client == NULL || !wh_socket_is_wanted(socket))
 		return;
 	if (event->events & (EPOLLIN | EPOLLHUP))
 		what |= CURL_CSELECT_IN;
@@ -304,6 +304,22 @@ act_on_event(HttpClient *client, const struct epoll_event *event)
 	if (event->events & EPOLLERR)
 		what |= CURL_CSELECT_ERR;
 	curl_multi_socket_action(client->multi, socket, what, &running);
+}
+
+/*
+ * What has happened between two requests belongs to none.  Before any event is
+ * acted on: then some have been dealt with, and requests start.
+ */
+static void
+cut_unwanted(HttpClient *client, const struct epoll_event *events, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		curl_socket_t socket = (curl_socket_t) events[i].data.u64;
+
+		if (!wh_socket_is_wanted(socket))
+			wh_socket_cut(client->epoll, socket);
+	}
 }
 
 /* What a client does at the end of a run, whatever has happened. */
@@ -332,6 +348,7 @@ wh_http_run(HttpClient *client)
 
 	block_signals(&saved);
 	count = epoll_wait(client->epoll, events, EVENTS_PER_RUN, 0);
+	cut_unwanted(client, events, count);
 	for (int i = 0; i < count; i++)
 		act_on_event(client, &events[i]);
 	for (; client; client = client->older)

@@ -5,6 +5,8 @@
  * libcurl lets go of a socket when a request ends and asks for it again when
  * the next one begins: two system calls for each request.  So a connection of
  * ours stays in the set between two requests, until something happens there.
+ * Then it is cut: an answer that nobody asked for would be taken for that to the
+ * next request, and libcurl finds such a connection alive.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -90,11 +92,17 @@ wh_socket_watch(int epoll, curl_socket_t socket, int what, uint64_t tag)
 }
 
 bool
-wh_socket_is_wanted(int epoll, curl_socket_t socket)
+wh_socket_is_wanted(curl_socket_t socket)
 {
-	if (!is_kept(socket) || sockets[socket].is_wanted)
-		return true;
+	return !is_kept(socket) || sockets[socket].is_wanted;
+}
+
+void
+wh_socket_cut(int epoll, curl_socket_t socket)
+{
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+
 	epoll_ctl(epoll, EPOLL_CTL_DEL, socket, NULL);
 	sockets[socket].events = 0;
-	return false;
+	(void) connect(socket, &none, sizeof(none));
 }

@@ -25,10 +25,10 @@ extern int	wh_socket_close(void *unused, curl_socket_t socket);
 extern void wh_socket_watch(int epoll, curl_socket_t socket, int what,
 							uint64_t tag);
 
-/*
- * Something has happened on a socket of the set; false: nobody waits for it,
- * and it is not in the set any more.
- */
-extern bool wh_socket_is_wanted(int epoll, curl_socket_t socket);
+/* Whether a request waits for a socket of the set. */
+extern bool wh_socket_is_wanted(curl_socket_t socket);
+
+/* End the connection of one that is not wanted, as libcurl will find. */
+extern void wh_socket_cut(int epoll, curl_socket_t socket);
 
 #endif							/* WH_SOCKETS_H */

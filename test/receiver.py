@@ -104,6 +104,9 @@ BEHAVIOURS = {
         status, b"", "Location: " + request.query["to"]),
     "retry-after": lambda request, seconds, status: answer(
         status, b"later", "Retry-After: " + seconds),
+    # And some time later another answer, which nobody has asked for.
+    "unasked": lambda request, ms, status="200": [
+        *answer(200), int(ms) / 1000, answer(status, b"unasked")[1]],
     # Sends back what it should keep to itself.
     "echo": lambda request: answer(
         500, f"got {request.first('authorization')}, thank you".encode(),

@@ -151,6 +151,24 @@ for my $encoding ('LATIN1', 'SQL_ASCII', 'EUC_JP')
 like($attempts{'/odd-header'}{response_headers}, qr/caf\\xe9 \\x1b\[31m\xe9\\xff/,
 	'UTF8: odd bytes of a header');
 
+# an_answer_that_nobody_asked_for: it is for no later request.
+for my $status (200, 408)
+{
+	my $early = Webhook::start_receiver();
+	my ($port) = $early->url('/') =~ /:(\d+)/;
+
+	is(told($t->attempt_at($early->url("/unasked/100/$status")), ''), 'whole 200',
+		'an answer, and later another');
+	Webhook::wait_until('that to arrive', undef, sub {
+		my @connections = split /\n/, `ss -Htn state established dport = :$port`;
+
+		return !@connections || grep { /^[1-9]/ } @connections;	# bytes to be read
+	});
+	is(told($t->attempt_at($early->url('/hang/answer')), ''), 'timeout',
+		"a $status comes too early to be the answer to the next request");
+	$early->stop;
+}
+
 # no_byte_of_a_receiver_reaches_the_server_log
 unlike(slurp_file($t->node->logfile), qr/X-Flood|X-Odd|nul|\[31m/,
 	'the log of the server has none of it');
