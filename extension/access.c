@@ -114,8 +114,7 @@ note_binding(Access *access, Relation table, HeapTuple row)
 static void
 load(Access *access)
 {
-	Relation	table = table_open(wh_catalogue_table("access"),
-								   AccessShareLock);
+	Relation	table = wh_catalogue_open("access", AccessShareLock);
 	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, NULL, 0,
 										  NULL);
 	HeapTuple	row;
