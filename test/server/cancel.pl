@@ -37,7 +37,7 @@ sub emit_slowly
 
 # on_the_wire_and_failing: no attempt follows, and nobody is told of a failure.
 my $told = $t->endpoint('/ok/told', events => "'{webhook.delivery_failed}'");
-my ($event, $endpoint) = emit_slowly('/delay/1500/500?failing');
+my ($event, $endpoint) = emit_slowly('/delay/4000/500?failing');
 is($t->sql("select webhook.cancel('$event', $endpoint)"), 1,
 	'on the wire: cancel counts it');
 is($t->sql("select webhook.cancel('$event')"), 0, 'on the wire: once');
