@@ -21,6 +21,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/utility.h"
+#include "utils/inval.h"
 
 #include "aside.h"
 #include "compat.h"
@@ -221,6 +222,21 @@ commits_prepared(Node *statement)
 		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 }
 
+/*
+ * What was prepared may have been CREATE EXTENSION, and is visible now.  Where
+ * workers are wanted already nobody has to look.
+ */
+static void
+announce_what_was_prepared(void)
+{
+	wh_commit_announce_prepared();
+	if (wh_shared_is_wanted(MyDatabaseId))
+		return;
+	AcceptInvalidationMessages();
+	if (OidIsValid(get_extension_oid("webhook", true)))
+		wh_commit_announce_installation();
+}
+
 static void
 step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 		   ProcessUtilityContext context, ParamListInfo params,
@@ -240,12 +256,12 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 		if (IsA(statement, CreatedbStmt))
 			wh_commit_announce_database();
 	}
-	else if (commits_prepared(statement))
-		wh_commit_announce_prepared();
 	if (slot == NULL)
 	{
 		run_utility(pstmt, query, is_read_only, context, params, environment,
 					receiver, completion);
+		if (commits_prepared(statement))
+			announce_what_was_prepared();
 		return;
 	}
 	change_holds(slot, 1);

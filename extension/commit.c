@@ -34,7 +34,10 @@ get_slot(void)
 	return slot;
 }
 
-/* Another session's events, if this database has the extension at all. */
+/*
+ * Another session's events, or whatever it did, if this database has the
+ * extension at all.
+ */
 static void
 tell_of_prepared(void)
 {
@@ -45,8 +48,11 @@ tell_of_prepared(void)
 	LWLockAcquire(wh_shared->lock, LW_SHARED);
 	database = wh_shared_find(MyDatabaseId);
 	LWLockRelease(wh_shared->lock);
-	if (database)
-		wh_shared_announce(database);
+	if (database == NULL)
+		return;
+	pg_atomic_fetch_add_u64(&database->prepared_generation, 1);
+	wh_shared_announce(database);
+	wh_shared_wake(database);
 }
 
 static void

@@ -37,6 +37,7 @@ initialize_database(DatabaseSlot *slot)
 	memset(slot, 0, sizeof(*slot));
 	pg_atomic_init_u64(&slot->config_generation, 1);
 	pg_atomic_init_u64(&slot->due_generation, 1);
+	pg_atomic_init_u64(&slot->prepared_generation, 1);
 	wh_stats_initialize(&slot->stats);
 	for (int i = 0; i < WH_MAX_WORKERS; i++)
 	{
@@ -153,6 +154,19 @@ wh_shared_want(Oid database)
 	}
 	LWLockRelease(wh_shared->lock);
 	wh_shared_wake_launcher();
+}
+
+bool
+wh_shared_is_wanted(Oid database)
+{
+	DatabaseSlot *slot;
+	bool		is_wanted;
+
+	LWLockAcquire(wh_shared->lock, LW_SHARED);
+	slot = wh_shared_find(database);
+	is_wanted = slot && slot->is_wanted;
+	LWLockRelease(wh_shared->lock);
+	return is_wanted;
 }
 
 static void

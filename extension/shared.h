@@ -64,6 +64,7 @@ typedef struct DatabaseSlot
 	int			holds;			/* statements that need the workers away */
 	pg_atomic_uint64 config_generation; /* committed configuration changes */
 	pg_atomic_uint64 due_generation;	/* committed changes of due times */
+	pg_atomic_uint64 prepared_generation;	/* COMMIT PREPAREDs */
 	DatabaseStats stats;		/* see stats.h */
 	WorkerSlot	workers[WH_MAX_WORKERS];
 } DatabaseSlot;
@@ -95,6 +96,9 @@ extern DatabaseSlot *wh_shared_find(Oid database);
 
 /* Mark a database as one that should have workers, and tell the launcher. */
 extern void wh_shared_want(Oid database);
+
+/* Whether this database is one that should have workers. */
+extern bool wh_shared_is_wanted(Oid database);
 
 /* Have the launcher send a scout; harmless when not preloaded. */
 extern void wh_shared_want_scout(void);

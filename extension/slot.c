@@ -13,8 +13,12 @@
 #include "compat.h"
 #include "slot.h"
 
+#define PREPARED_MS 1000
+
 static DatabaseSlot *database;
 static WorkerSlot *slot;
+static uint64 prepared_generation;	/* that we have looked at */
+static int64 prepared_at;		/* not before; see clock.h */
 
 static void
 release_slot(int code, Datum arg)
@@ -92,6 +96,24 @@ wh_slot_set_error(const char *message)
 	strlcpy(slot->last_error, message, sizeof(slot->last_error));
 	slot->last_error_at = GetCurrentTimestamp();
 	LWLockRelease(wh_shared->lock);
+}
+
+long
+wh_slot_time_to_prepared(void)
+{
+	if (pg_atomic_read_u64(&database->prepared_generation) == prepared_generation)
+		return -1;
+	return wh_clock_until(prepared_at);
+}
+
+bool
+wh_slot_notice_prepared(void)
+{
+	if (wh_slot_time_to_prepared() != 0)
+		return false;
+	prepared_generation = pg_atomic_read_u64(&database->prepared_generation);
+	prepared_at = wh_clock_in(PREPARED_MS);
+	return true;
 }
 
 uint64

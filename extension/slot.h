@@ -21,6 +21,14 @@ extern void wh_slot_set_state(WorkerState state);
 extern void wh_slot_set_error(const char *message);
 
 /*
+ * Whether to look at everything, because transactions in two phases committed
+ * of which nobody knows what they did; once a second at most, and how many
+ * milliseconds until then (-1: there is nothing to look at).
+ */
+extern bool wh_slot_notice_prepared(void);
+extern long wh_slot_time_to_prepared(void);
+
+/*
  * The extension is not here: nobody needs workers in this database, unless
  * somebody has said otherwise since wh_slot_wants returned that number.
  */

@@ -81,6 +81,7 @@ notice_changes(void)
 			return;
 	}
 	if (config != worker.config_generation || is_reloaded ||
+		wh_slot_notice_prepared() ||
 		worker.verdict != WORKER_RUNNING || worker.has_failed)
 	{
 		WorkerState state = wh_ready_check();
@@ -276,6 +277,8 @@ time_to_sleep(void)
 	{
 		if (wh_results_count() > 0)
 			work = Min(work, wh_pace_time_to_record());
+		if (wh_slot_time_to_prepared() >= 0)
+			work = Min(work, wh_slot_time_to_prepared());
 		if (worker.save_at)
 			work = Min(work, wh_clock_until(worker.save_at));
 		if (may_take())
