@@ -37,12 +37,18 @@
 #define START_TIMEOUT_MS 10000	/* then a start is taken for lost */
 #define COMPLAINT_MS 60000
 
+/* The last scout: its handle, when, where and for which wishes it was sent. */
+static BackgroundWorkerHandle *scout;
 static int64 scouted_at;
+static Oid	scouting_ground;
+static uint64 scouted_for;
+
 static bool is_crowded;			/* the server has no place for a worker */
 
 static bool
 start_process(const char *function, const char *type,
-			  const WorkerArguments *arguments)
+			  const WorkerArguments *arguments,
+			  BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker = {0};
 
@@ -58,7 +64,7 @@ start_process(const char *function, const char *type,
 	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "%s for database %u",
 			 type, arguments->database);
 	memcpy(worker.bgw_extra, arguments, sizeof(*arguments));
-	return RegisterDynamicBackgroundWorker(&worker, NULL);
+	return RegisterDynamicBackgroundWorker(&worker, handle);
 }
 
 /*
@@ -76,7 +82,8 @@ start_worker(DatabaseSlot *database, int index)
 	if (slot->state == WORKER_STARTING &&
 		wh_clock_until(slot->asked_at + START_TIMEOUT_MS * 1000) > 0)
 		return true;
-	if (!start_process("webhook_worker_main", "webhook worker", &arguments))
+	if (!start_process("webhook_worker_main", "webhook worker", &arguments,
+					   NULL))
 	{
 		slot->next_start = wh_clock_in(RETRY_MS);
 		strlcpy(slot->last_error, "no free background worker slot: raise max_worker_processes",
@@ -127,7 +134,7 @@ look_after_database(DatabaseSlot *database)
 		{
 			/* Perhaps the database is gone: the scout knows. */
 			database->workers[i].failures++;
-			wh_shared->is_scout_wanted = true;
+			pg_atomic_fetch_add_u64(&wh_shared->scout_wishes, 1);
 		}
 		if (database->workers[i].pid == 0)
 			is_complete = false;
@@ -162,25 +169,46 @@ lets_connect(Form_pg_database database)
 	return database->datallowconn && database->datconnlimit != -2;
 }
 
-static void
-prefer_postgres(Form_pg_database database, void *arg)
+typedef struct Ground
 {
-	Oid		   *choice = arg;
+	Oid			after;			/* where a scout failed, or InvalidOid */
+	Oid			choice;
+	uint32		distance;		/* from there, in a circle */
+} Ground;
 
-	if (lets_connect(database) &&
-		(!OidIsValid(*choice) ||
-		 strcmp(NameStr(database->datname), "postgres") == 0))
-		*choice = database->oid;
+static void
+consider_ground(Form_pg_database database, void *arg)
+{
+	Ground	   *ground = arg;
+	uint32		distance = database->oid - ground->after;
+
+	if (!lets_connect(database))
+		return;
+	if (distance == 0)
+		distance = PG_UINT32_MAX;
+	else if (!OidIsValid(ground->after) &&
+			 strcmp(NameStr(database->datname), "postgres") == 0)
+		distance = 0;
+	if (!OidIsValid(ground->choice) || distance < ground->distance)
+	{
+		ground->choice = database->oid;
+		ground->distance = distance;
+	}
 }
 
-/* A database that the scout can connect to; prefers "postgres". */
+/*
+ * A database that the scout can connect to: "postgres", or the next one after
+ * that in which the last scout failed.
+ */
 static Oid
 choose_scouting_ground(void)
 {
-	Oid			choice = InvalidOid;
+	Ground		ground = {InvalidOid, InvalidOid, 0};
 
-	visit_databases(prefer_postgres, &choice);
-	return choice;
+	if (pg_atomic_read_u64(&wh_shared->scouted_wishes) < scouted_for)
+		ground.after = scouting_ground;
+	visit_databases(consider_ground, &ground);
+	return ground.choice;
 }
 
 static bool
@@ -266,15 +294,41 @@ complain_of_crowd(void)
 	is_crowded = false;
 }
 
+static bool
+is_scout_wanted(void)
+{
+	return pg_atomic_read_u64(&wh_shared->scouted_wishes) !=
+		pg_atomic_read_u64(&wh_shared->scout_wishes);
+}
+
+/* Too soon, or the last one is still looking. */
+static bool
+must_wait_for_scout(void)
+{
+	pid_t		pid;
+
+	if (wh_clock_until(scouted_at + RETRY_MS * 1000) > 0)
+		return true;
+	return scout && GetBackgroundWorkerPid(scout, &pid) != BGWH_STOPPED &&
+		wh_clock_until(scouted_at + START_TIMEOUT_MS * 1000) > 0;
+}
+
 static void
 start_scout(void)
 {
 	WorkerArguments arguments = {choose_scouting_ground(), 0, 0};
 
 	scouted_at = wh_clock_now();
-	if (OidIsValid(arguments.database) &&
-		start_process("webhook_scout_main", "webhook scout", &arguments))
-		wh_shared->is_scout_wanted = false;
+	if (scout)
+		pfree(scout);
+	scout = NULL;
+	MemoryContextSwitchTo(TopMemoryContext);
+	if (!OidIsValid(arguments.database) ||
+		!start_process("webhook_scout_main", "webhook scout", &arguments,
+					   &scout))
+		return;
+	scouting_ground = arguments.database;
+	scouted_for = pg_atomic_read_u64(&wh_shared->scout_wishes);
 }
 
 static void
@@ -292,12 +346,12 @@ webhook_launcher_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	wh_shared->launcher_procno = WH_MY_PROC_NUMBER;
-	wh_shared->is_scout_wanted = true;
+	pg_atomic_fetch_add_u64(&wh_shared->scout_wishes, 1);
 	on_shmem_exit(forget_launcher, 0);
 
 	for (;;)
 	{
-		bool		is_busy = wh_shared->is_scout_wanted;
+		bool		is_busy = is_scout_wanted();
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -306,8 +360,7 @@ webhook_launcher_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		if (wh_shared->is_scout_wanted &&
-			wh_clock_until(scouted_at + RETRY_MS * 1000) == 0)
+		if (is_scout_wanted() && !must_wait_for_scout())
 			start_scout();
 		judge_databases();
 		LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);

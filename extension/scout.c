@@ -73,6 +73,7 @@ void
 webhook_scout_main(Datum arg)
 {
 	WorkerArguments arguments;
+	uint64		wishes;
 	Oid			role;
 
 	memcpy(&arguments, MyBgworkerEntry->bgw_extra, sizeof(arguments));
@@ -80,10 +81,14 @@ webhook_scout_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(arguments.database, InvalidOid,
 											  0);
+
+	/* Before we look: what is wished for meanwhile is for the next one. */
+	wishes = pg_atomic_fetch_add_u64(&wh_shared->scout_wishes, 0);
 	StartTransactionCommand();
 	role = get_role_oid("webhook", true);
 	if (OidIsValid(role))
 		scout(role);
 	CommitTransactionCommand();
+	pg_atomic_write_u64(&wh_shared->scouted_wishes, wishes);
 	wh_shared_wake_launcher();
 }

@@ -62,7 +62,8 @@ start_memory(void)
 	{
 		wh_shared->lock = &GetNamedLWLockTranche("webhook")[0].lock;
 		wh_shared->launcher_procno = -1;
-		wh_shared->is_scout_wanted = true;
+		pg_atomic_init_u64(&wh_shared->scout_wishes, 1);
+		pg_atomic_init_u64(&wh_shared->scouted_wishes, 0);
 		wh_shared->clock_offset = wh_shared->clock_jump = 0;
 		for (int i = 0; i < WH_MAX_DATABASES; i++)
 			initialize_database(&wh_shared->databases[i]);
@@ -200,7 +201,7 @@ wh_shared_want_scout(void)
 {
 	if (wh_shared == NULL)
 		return;
-	wh_shared->is_scout_wanted = true;
+	pg_atomic_fetch_add_u64(&wh_shared->scout_wishes, 1);
 	wh_shared_wake_launcher();
 }
 

@@ -73,7 +73,8 @@ typedef struct SharedState
 {
 	LWLock	   *lock;
 	int			launcher_procno;	/* -1: none */
-	bool		is_scout_wanted;	/* somebody should read pg_shdepend */
+	pg_atomic_uint64 scout_wishes;	/* that somebody reads pg_shdepend */
+	pg_atomic_uint64 scouted_wishes;	/* fulfilled; written by the scout */
 	int64		clock_offset;	/* of the clock of the day; see inspect.c */
 	int64		clock_jump;		/* the last one seen, in microseconds */
 	TimestampTz clock_jumped_at;	/* when it was seen */

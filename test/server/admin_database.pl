@@ -171,4 +171,19 @@ $node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr
 	'66 databases come and go');
 make_database('last');
 
+# the_scout_cannot_connect: where it looks does not matter, so it looks elsewhere
+$t->sql('create database elsewhere');
+$t->install('elsewhere');
+$t->wait_for_workers(1, 'elsewhere');
+my $version = $node->data_dir . '/base/'
+  . $t->sql("select oid from pg_database where datname = 'postgres'") . '/PG_VERSION';
+$node->stop;
+rename $version, "$version.away" or die $!;
+$node->start;
+$t->wait_for_workers(1, 'elsewhere');
+pass('postgres lets nobody connect: other databases have their workers');
+rename "$version.away", $version or die $!;
+$t->wait_for_workers;
+pass('and it, too, as soon as it does');
+
 done_testing();
