@@ -249,12 +249,26 @@ put_worker(ReturnSetInfo *result, const WorkerSlot *slot, int index)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* Why this database has no workers, if that concerns all of them; or NULL. */
+static const char *
+common_trouble(const DatabaseSlot *database)
+{
+	if (RecoveryInProgress())
+		return NULL;
+	if (wh_shared->launcher_procno < 0)
+		return "the launcher is not running: raise max_worker_processes";
+	if (wh_shared->lacks_scout && !(database && database->is_wanted))
+		return WH_NO_PROCESS;
+	return NULL;
+}
+
 Datum
 webhook_workers(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	DatabaseSlot *database;
 	WorkerSlot *copy;
+	const char *trouble;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (wh_shared == NULL)
@@ -264,14 +278,13 @@ webhook_workers(PG_FUNCTION_ARGS)
 	database = wh_shared_find(MyDatabaseId);
 	if (database)
 		memcpy(copy, database->workers, sizeof(WorkerSlot) * WH_MAX_WORKERS);
+	trouble = common_trouble(database);
 	LWLockRelease(wh_shared->lock);
 	for (int i = 0; i < WH_MAX_WORKERS; i++)
 	{
-		if (wh_shared->launcher_procno < 0 && !RecoveryInProgress())
+		if (trouble)
 		{
-			strlcpy(copy[i].last_error,
-					"the launcher is not running: raise max_worker_processes",
-					sizeof(copy[i].last_error));
+			strlcpy(copy[i].last_error, trouble, sizeof(copy[i].last_error));
 			copy[i].last_error_at = GetCurrentTimestamp();
 		}
 		if (i < wh_workers || copy[i].pid != 0)

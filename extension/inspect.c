@@ -93,17 +93,24 @@ webhook_open_files(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(limit.rlim_cur);
 }
 
-/* _wanted_workers(): processes that the launcher would have, itself too. */
+/*
+ * _wanted_workers(): processes that the launcher would have, itself too.  Who
+ * asks has the extension, even if no scout could find that out.
+ */
 Datum
 webhook_wanted_workers(PG_FUNCTION_ARGS)
 {
 	int			databases = 0;
+	DatabaseSlot *ours;
 
 	if (wh_shared == NULL)
 		PG_RETURN_NULL();
 	LWLockAcquire(wh_shared->lock, LW_SHARED);
 	for (int i = 0; i < WH_MAX_DATABASES; i++)
 		databases += wh_shared->databases[i].is_wanted;
+	ours = wh_shared_find(MyDatabaseId);
+	if (ours == NULL || !ours->is_wanted)
+		databases++;
 	LWLockRelease(wh_shared->lock);
 	PG_RETURN_INT32(1 + databases * wh_workers);
 }

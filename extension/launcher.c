@@ -86,8 +86,7 @@ start_worker(DatabaseSlot *database, int index)
 					   NULL))
 	{
 		slot->next_start = wh_clock_in(RETRY_MS);
-		strlcpy(slot->last_error, "no free background worker slot: raise max_worker_processes",
-				sizeof(slot->last_error));
+		strlcpy(slot->last_error, WH_NO_PROCESS, sizeof(slot->last_error));
 		slot->last_error_at = GetCurrentTimestamp();
 		is_crowded = true;
 		return false;
@@ -323,10 +322,16 @@ start_scout(void)
 		pfree(scout);
 	scout = NULL;
 	MemoryContextSwitchTo(TopMemoryContext);
-	if (!OidIsValid(arguments.database) ||
-		!start_process("webhook_scout_main", "webhook scout", &arguments,
-					   &scout))
+	if (!OidIsValid(arguments.database))
 		return;
+	wh_shared->lacks_scout = !start_process("webhook_scout_main",
+											"webhook scout", &arguments,
+											&scout);
+	if (wh_shared->lacks_scout)
+	{
+		is_crowded = true;
+		return;
+	}
 	scouting_ground = arguments.database;
 	scouted_for = pg_atomic_read_u64(&wh_shared->scout_wishes);
 }

@@ -64,6 +64,7 @@ start_memory(void)
 		wh_shared->launcher_procno = -1;
 		pg_atomic_init_u64(&wh_shared->scout_wishes, 1);
 		pg_atomic_init_u64(&wh_shared->scouted_wishes, 0);
+		wh_shared->lacks_scout = false;
 		wh_shared->clock_offset = wh_shared->clock_jump = 0;
 		for (int i = 0; i < WH_MAX_DATABASES; i++)
 			initialize_database(&wh_shared->databases[i]);

@@ -19,6 +19,7 @@
 #define WH_MAX_WORKERS 32
 #define WH_SHARDS 64
 #define WH_ERROR_SIZE 192
+#define WH_NO_PROCESS "no free background worker slot: raise max_worker_processes"
 
 /* Why a worker moves nothing, or that it moves. */
 typedef enum WorkerState
@@ -75,6 +76,7 @@ typedef struct SharedState
 	int			launcher_procno;	/* -1: none */
 	pg_atomic_uint64 scout_wishes;	/* that somebody reads pg_shdepend */
 	pg_atomic_uint64 scouted_wishes;	/* fulfilled; written by the scout */
+	bool		lacks_scout;	/* launcher: there was no place for one */
 	int64		clock_offset;	/* of the clock of the day; see inspect.c */
 	int64		clock_jump;		/* the last one seen, in microseconds */
 	TimestampTz clock_jumped_at;	/* when it was seen */

@@ -121,6 +121,13 @@ $t->sql("delete from webhook.endpoint where id <> $main");
 $node->append_conf('postgresql.conf', 'max_worker_processes = 2');
 $offset = log_size();
 $node->restart;
+$t->wait_for_sql("select state = 'none' and reason ~ 'no free background worker slot: raise max_worker_processes' from webhook.status");
+is($t->sql("select count(*) from webhook.check() where subject = 'max_worker_processes'"), 1,
+	'not one for who looks which databases need workers: webhook.status and check() say it');
+$node->wait_for_log(qr/WARNING:  webhook could not start a worker: no free background worker slot/, $offset);
+pass('and the log');
+$offset = log_size();
+$node->restart;
 $id = $t->emit;
 $node->wait_for_log(qr/WARNING:  webhook could not start a worker: no free background worker slot/, $offset);
 $t->wait_for_sql("select state = 'none' and reason ~ 'raise max_worker_processes' and waiting_events = 1 from webhook.status");
