@@ -257,6 +257,8 @@ common_trouble(const DatabaseSlot *database)
 		return NULL;
 	if (wh_shared->launcher_procno < 0)
 		return "the launcher is not running: raise max_worker_processes";
+	if (database == NULL && !wh_shared_has_place())
+		return psprintf(WH_NO_PLACE, WH_MAX_DATABASES);
 	if (wh_shared->lacks_scout && !(database && database->is_wanted))
 		return WH_NO_PROCESS;
 	return NULL;
@@ -298,6 +300,11 @@ webhook_announce(PG_FUNCTION_ARGS)
 {
 	if (wh_shared == NULL)
 		PG_RETURN_BOOL(false);
+	if (wh_shared_database(MyDatabaseId) == NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg(WH_NO_PLACE, WH_MAX_DATABASES),
+				 errdetail("Events are recorded, and not delivered.")));
 	wh_commit_announce_installation();
 	PG_RETURN_BOOL(true);
 }

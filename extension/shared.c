@@ -111,6 +111,12 @@ find_abandoned(void)
 	return NULL;
 }
 
+bool
+wh_shared_has_place(void)
+{
+	return wh_shared_find(InvalidOid) || find_abandoned();
+}
+
 DatabaseSlot *
 wh_shared_database(Oid database)
 {

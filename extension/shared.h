@@ -19,6 +19,7 @@
 #define WH_MAX_WORKERS 32
 #define WH_SHARDS 64
 #define WH_ERROR_SIZE 192
+#define WH_NO_PLACE "all %d places for databases are taken"
 #define WH_NO_PROCESS "no free background worker slot: raise max_worker_processes"
 
 /* Why a worker moves nothing, or that it moves. */
@@ -96,6 +97,9 @@ extern DatabaseSlot *wh_shared_database(Oid database);
 
 /* The same, but only when it exists; the caller holds the lock. */
 extern DatabaseSlot *wh_shared_find(Oid database);
+
+/* Whether one more database could have a slot; the caller holds the lock. */
+extern bool wh_shared_has_place(void);
 
 /* Mark a database as one that should have workers, and tell the launcher. */
 extern void wh_shared_want(Oid database);
