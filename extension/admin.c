@@ -220,6 +220,14 @@ webhook_version(PG_FUNCTION_ARGS)
 													  values, nulls)));
 }
 
+/* pg_stat_activity shows it to superusers only. */
+static bool
+awaits_standby(const WorkerSlot *slot)
+{
+	return slot->pid != 0 && slot->procno >= 0 &&
+		ProcGlobal->allProcs[slot->procno].wait_event_info == WAIT_EVENT_SYNC_REP;
+}
+
 static void
 put_worker(ReturnSetInfo *result, const WorkerSlot *slot, int index)
 {
@@ -230,8 +238,8 @@ put_worker(ReturnSetInfo *result, const WorkerSlot *slot, int index)
 		[WORKER_CURSOR] = "cursor", [WORKER_VERSION] = "version",
 		[WORKER_READ_ONLY] = "read-only", [WORKER_FAILING] = "failing",
 	};
-	Datum		values[9];
-	bool		nulls[9] = {false};
+	Datum		values[10];
+	bool		nulls[10] = {false};
 	bool		is_draining = slot->pid != 0 &&
 	pg_atomic_read_u32((pg_atomic_uint32 *) &slot->should_drain) != 0;
 
@@ -246,6 +254,7 @@ put_worker(ReturnSetInfo *result, const WorkerSlot *slot, int index)
 	values[7] = CStringGetTextDatum(slot->last_error);
 	values[8] = TimestampTzGetDatum(slot->last_error_at);
 	nulls[7] = nulls[8] = slot->last_error_at == 0;
+	values[9] = BoolGetDatum(awaits_standby(slot));
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

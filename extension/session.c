@@ -81,7 +81,6 @@ pin_settings(void)
 		{"array_nulls", "on"},
 		{"transform_null_equals", "off"},
 		{"extra_float_digits", "1"},
-		{"synchronous_commit", "off"},
 	};
 
 	for (int i = 0; i < lengthof(pinned); i++)
@@ -185,15 +184,29 @@ finish(void)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
+/*
+ * What is durable is flushed, and waits for standbys if the server or the
+ * database is configured so; nothing else waits.  NULL: as configured.
+ */
+static const char *
+commit_level(bool is_durable)
+{
+	if (!is_durable)
+		return "off";
+	return synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH ? NULL : "local";
+}
+
 void
 wh_session_commit(bool is_durable)
 {
+	const char *level = commit_level(is_durable);
+
 	SPI_finish();
 	PopActiveSnapshot();
 
 	/* From PGC_S_OVERRIDE it would become the default, local or not. */
-	if (is_durable)
-		(void) set_config_option("synchronous_commit", "on", PGC_SUSET,
+	if (level)
+		(void) set_config_option("synchronous_commit", level, PGC_SUSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
 	is_committing = true;

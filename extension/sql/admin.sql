@@ -6,7 +6,8 @@ language c stable strict as 'MODULE_PATHNAME', 'webhook_version';
 comment on function webhook.version() is 'Versions of the loaded library, of the installed SQL objects, of libcurl and of its TLS library';
 
 create function webhook._workers(out database oid, out index int, out pid int, out state text, out since timestamptz,
-    out in_flight int, out total int, out last_error text, out last_error_at timestamptz)
+    out in_flight int, out total int, out last_error text, out last_error_at timestamptz,
+    out awaits_standby boolean)
 returns setof record
 language c stable strict as 'MODULE_PATHNAME', 'webhook_workers';
 comment on function webhook._workers() is 'Internal: the workers of this database as shared memory knows them; no rows when the library was not preloaded';

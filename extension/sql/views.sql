@@ -120,8 +120,9 @@ begin atomic
     select current_database(), w.index + 1 || '/' || w.total, nullif(w.pid, 0), w.state, w.since, w.in_flight,
            l.events, w.last_error, w.last_error_at,
            case w.state
-               when 'running' then case when w.in_flight = 0 and b.by is null
-                   then webhook._held_back(w.index, w.total) end
+               when 'running' then case
+                   when w.awaits_standby then 'waits for a synchronous standby'
+                   when w.in_flight = 0 and b.by is null then webhook._held_back(w.index, w.total) end
                when 'off' then 'webhook.enabled is off'
                when 'copy' then 'this database is a copy; run select webhook.adopt() to let it deliver'
                when 'cursor' then 'rows of webhook.cursor are missing, and what was taken is not known; '
@@ -129,7 +130,8 @@ begin atomic
                when 'read-only' then 'transactions are read-only here; see default_transaction_read_only'
                when 'version' then 'library and SQL objects differ; run alter extension webhook update, or restart the server'
                when 'failing' then coalesce(b.by, w.last_error)
-               when 'starting' then coalesce(t.trouble, 'the worker is starting')
+               when 'starting' then case when w.awaits_standby then 'waits for a synchronous standby'
+                   else coalesce(t.trouble, 'the worker is starting') end
                when 'none' then case when pg_is_in_recovery()
                    then 'this server is a standby; workers start when it is promoted'
                    else 'the worker is not running' || coalesce(': ' || t.trouble, '') end

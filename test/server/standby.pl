@@ -82,16 +82,32 @@ is($standby->safe_psql('postgres', "select string_agg(coalesce(error_class, 'suc
 is(scalar(grep { arrivals($_, qr/main/) != 1 } @events), 0, 'nothing that was delivered comes again');
 is($cascaded->safe_psql('postgres', 'select pg_is_in_recovery()'), 't', 'the cascaded standby stays one');
 
-# a_synchronous_standby_is_gone: what is not replicated is not sent
+# who_waits_for_no_standby_is_not_held_back: the worker waits if commits do
 $cascaded->stop;
 $standby->append_conf('postgresql.conf', "synchronous_standby_names = 'gone'");
+for my $level ('local', 'off')
+{
+	$standby->append_conf('postgresql.conf', "synchronous_commit = $level");
+	$standby->reload;
+	$standby->poll_query_until('postgres', "select count(*) = 2 from pg_settings
+		where (name, setting) in (('synchronous_standby_names', 'gone'), ('synchronous_commit', '$level'))");
+	my $free = $standby->safe_psql('postgres', "select webhook.emit('review.completed', 'org_1', '{}')");
+	Webhook::wait_until("an event with synchronous_commit = $level", 10, sub { arrivals($free, qr/main/) });
+	$standby->poll_query_until('postgres', 'select count(*) = 0 from webhook.queue');
+	pass("synchronous_commit = $level: it is sent without the standby");
+}
+
+# a_synchronous_standby_is_gone: what is not replicated is not sent
+$standby->append_conf('postgresql.conf', "synchronous_commit = on");
 $standby->reload;
-$standby->poll_query_until('postgres', "select setting = 'gone' from pg_settings where name = 'synchronous_standby_names'");
+$standby->poll_query_until('postgres', "select setting = 'on' from pg_settings where name = 'synchronous_commit'");
 my $held = $standby->safe_psql('postgres', "set synchronous_commit = local;
 	select webhook.emit('review.completed', 'org_1', '{}')");
 $standby->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity
 	where backend_type = 'webhook worker' and wait_event = 'SyncRep'");
 is(arrivals($held), 0, 'nothing is sent that is not replicated');
+is($standby->safe_psql('postgres', 'select state, reason from webhook.status'),
+	'running|waits for a synchronous standby', 'and webhook.status says why');
 $start = time;
 $standby->stop('fast');
 cmp_ok(time - $start, '<=', 3, 'a fast shutdown does not wait for the standby');
