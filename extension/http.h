@@ -48,7 +48,9 @@ typedef struct HttpOptions
 typedef struct HttpRequest
 {
 	const char *url;
-	const char *headers;		/* lines, each ended by CR LF, copied */
+	const char *headers;		/* lines, each ended by CR LF */
+	const char *secret_headers; /* more of them, whose values no result shows;
+								 * NULL: none */
 	const void *body;
 	size_t		body_length;
 	long		timeout_ms;

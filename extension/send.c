@@ -15,7 +15,6 @@
 #include "request.h"
 #include "send.h"
 #include "settings.h"
-#include "text.h"
 
 static HttpClient *client;
 static Delivery *local_results; /* ended before they were sent */
@@ -97,20 +96,6 @@ take_from_hand(Delivery *delivery)
 }
 
 /*
- * The headers as they are sent.  The head, which stays with the delivery for
- * the log, gets their masked form.
- */
-static char *
-add_own_headers(StringInfo head, int line_length, const Endpoint *endpoint)
-{
-	char	   *headers = psprintf("%s%s", head->data + line_length,
-								   endpoint->own_headers);
-
-	appendStringInfoString(head, endpoint->masked_headers);
-	return headers;
-}
-
-/*
  * Does webhook._forgotten() stand for a body?  Whoever takes what a session
  * redacts at the same moment must not send that.
  */
@@ -144,7 +129,6 @@ send_one(Delivery *delivery)
 	HttpRequest request = {0};
 	UrlVerdict	verdict;
 	const char *obstacle;
-	char	   *headers = NULL; /* with secrets: wiped when it was copied */
 	int			line_length;
 
 	delivery->started_at = GetCurrentTimestamp();
@@ -168,12 +152,12 @@ send_one(Delivery *delivery)
 	wh_request_append_line(&head, endpoint);
 	line_length = head.len;
 	wh_request_append_headers(&head, delivery, delivery->started_at);
-	if (endpoint->own_headers)
-		headers = add_own_headers(&head, line_length, endpoint);
-	delivery->headers = head.data;
+	delivery->headers = endpoint->masked_headers ?
+		psprintf("%s%s", head.data, endpoint->masked_headers) : head.data;
 
 	request.url = delivery->url;
-	request.headers = headers ? headers : head.data + line_length;
+	request.headers = head.data + line_length;
+	request.secret_headers = endpoint->own_headers;
 	request.body = delivery->body->bytes;
 	request.body_length = delivery->body->length;
 	request.timeout_ms = endpoint->timeout_ms;
@@ -182,8 +166,6 @@ send_one(Delivery *delivery)
 	request.owner = delivery;
 	if (!wh_http_start(client, &request))
 		end_locally(delivery, HTTP_INTERNAL, "out of memory");
-	if (headers)
-		explicit_bzero(headers, strlen(headers));
 }
 
 void
@@ -210,18 +192,6 @@ wh_send_run(void)
 	wh_http_run(client);
 }
 
-/* A receiver may send back what it was sent: the log must not show it. */
-static void
-mask_own_headers(HttpResult *result, const Endpoint *endpoint)
-{
-	if (endpoint->own_headers == NULL)
-		return;
-	wh_text_mask_values(result->headers, result->headers_length,
-						endpoint->own_headers);
-	wh_text_mask_values((char *) result->body, result->body_length,
-						endpoint->own_headers);
-}
-
 Delivery *
 wh_send_next_finished(void)
 {
@@ -241,7 +211,6 @@ wh_send_next_finished(void)
 	delivery = result->owner;
 	delivery->ended_at = GetCurrentTimestamp();
 	delivery->started_at += result->waited_us;
-	mask_own_headers(result, delivery->endpoint);
 	delivery->result = result;
 	delivery->is_from_client = true;
 	take_from_hand(delivery);

@@ -249,21 +249,16 @@ mask(char *bytes, size_t length, const char *secret, size_t secret_length)
 }
 
 void
-wh_text_mask_values(char *bytes, size_t length, const char *lines)
+wh_text_mask_value(char *bytes, size_t length, const char *line)
 {
-	const char *end;
+	const char *value = strstr(line, ": ");
+	const char *word = line + strlen(line);
 
-	for (; (end = strstr(lines, "\r\n")) != NULL; lines = end + 2)
-	{
-		const char *value = strstr(lines, ": ");
-		const char *word = end;
-
-		if (value == NULL || value >= end)
-			continue;
-		value += 2;
-		while (word > value && word[-1] != ' ')
-			word--;
-		mask(bytes, length, value, end - value);
-		mask(bytes, length, word, end - word);
-	}
+	if (value == NULL)
+		return;
+	value += 2;
+	while (word > value && word[-1] != ' ')
+		word--;
+	mask(bytes, length, value, strlen(value));
+	mask(bytes, length, word, strlen(word));
 }

@@ -36,11 +36,11 @@ extern size_t wh_text_sanitise(const unsigned char *in, size_t in_length,
 							   char *out, size_t out_size, bool is_cut);
 
 /*
- * Write asterisks over each occurrence of the values in header lines, which end
- * with CR LF, and of the last words of values, such as the token of "Bearer
+ * Write asterisks over each occurrence of the value of a header, given as its
+ * line without CR LF, and of the value's last word, such as the token of "Bearer
  * token".  What has less than 8 characters is no secret.
  */
-extern void wh_text_mask_values(char *bytes, size_t length, const char *lines);
+extern void wh_text_mask_value(char *bytes, size_t length, const char *line);
 
 /*
  * Is it UTF-8 as PostgreSQL means it: RFC 3629 without NUL?

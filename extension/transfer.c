@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "sockets.h"
+#include "text.h"
 #include "tls.h"
 #include "transfer.h"
 
@@ -200,7 +201,7 @@ free_headers(Transfer *transfer)
 	if (transfer->headers)
 		explicit_bzero(transfer->headers, transfer->headers_size);
 	free(transfer->headers);
-	transfer->headers = NULL;
+	transfer->headers = transfer->secrets = NULL;
 }
 
 void
@@ -230,35 +231,41 @@ count_lines(const char *lines)
  * piece of memory, because libcurl's own would be two pieces a line.
  */
 static bool
-set_headers(Transfer *transfer, const char *lines)
+set_headers(Transfer *transfer, const char *lines, const char *secret_lines)
 {
-	size_t		count = count_lines(lines);
-	size_t		length = strlen(lines) + 1;
+	size_t		count = count_lines(lines) + count_lines(secret_lines);
+	size_t		length = strlen(lines);
+	size_t		secret_length = strlen(secret_lines);
 	struct curl_slist *node;
-	char	   *text;
+	char	   *line;
+	char	   *secrets;
 
-	transfer->headers_size = (count + 2) * sizeof(struct curl_slist) + length;
+	transfer->headers_size = (count + 2) * sizeof(struct curl_slist) +
+		length + secret_length + 1;
 	transfer->headers = node = malloc(transfer->headers_size);
 	if (node == NULL)
 		return false;
-	text = memcpy(node + count + 2, lines, length);
+	line = memcpy(node + count + 2, lines, length);
+	secrets = memcpy(line + length, secret_lines, secret_length + 1);
 
 	node->data = "Expect:";
 	node = node->next = node + 1;
 	node->data = "Accept:";
 	for (size_t i = 0; i < count; i++)
 	{
-		char	   *end = strstr(text, "\r\n");
+		char	   *end = strstr(line, "\r\n");
 
-		if (end == text)
+		if (end == line)
 			return false;
 		*end = '\0';
 		node = node->next = node + 1;
-		node->data = text;
-		text = end + 2;
+		node->data = line;
+		if (line == secrets)
+			transfer->secrets = node;
+		line = end + 2;
 	}
 	node->next = NULL;
-	return *text == '\0';
+	return *line == '\0';
 }
 
 bool
@@ -275,7 +282,8 @@ wh_transfer_prepare(Transfer *transfer, const HttpRequest *request)
 	transfer->is_failing = request->is_failing;
 	wh_transfer_restart(transfer);
 	transfer->queued_us = transfer->started_us;
-	return set_headers(transfer, request->headers) &&
+	return set_headers(transfer, request->headers,
+					   request->secret_headers ? request->secret_headers : "") &&
 		curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body) == CURLE_OK &&
@@ -306,6 +314,20 @@ wh_transfer_clear(Transfer *transfer)
 	transfer->connection = NULL;
 }
 
+/* A receiver may send back what it was sent: the log must not show it. */
+static void
+mask_secrets(const Transfer *transfer)
+{
+	const HttpResult *result = &transfer->result;
+
+	for (struct curl_slist *line = transfer->secrets; line; line = line->next)
+	{
+		wh_text_mask_value(result->headers, result->headers_length, line->data);
+		wh_text_mask_value((char *) result->body, result->body_length,
+						   line->data);
+	}
+}
+
 void
 wh_transfer_finish(Transfer *transfer, CURLcode code)
 {
@@ -329,6 +351,7 @@ wh_transfer_finish(Transfer *transfer, CURLcode code)
 	result->body = answer->body;
 	result->body_length = answer->body_length;
 	result->is_truncated = answer->is_body_cut;
+	mask_secrets(transfer);
 	result->waited_us = transfer->started_us - transfer->queued_us;
 	result->duration_us = wh_clock_now() - transfer->started_us;
 	wh_lookup_end(transfer);

@@ -20,6 +20,7 @@ typedef struct Transfer
 	CURL	   *easy;
 	struct curl_slist *headers; /* with the text that they point to */
 	size_t		headers_size;
+	struct curl_slist *secrets; /* where those begin that are masked; NULL */
 	char		curl_error[CURL_ERROR_SIZE];
 	bool		is_blocked;		/* an address was refused */
 	bool		is_dialled;		/* an address was accepted */

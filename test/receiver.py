@@ -108,9 +108,9 @@ BEHAVIOURS = {
     "unasked": lambda request, ms, status="200": [
         *answer(200), int(ms) / 1000, answer(status, b"unasked")[1]],
     # Sends back what it should keep to itself.
-    "echo": lambda request: answer(
+    "echo": lambda request, ms="0": [500, int(ms) / 1000, answer(
         500, f"got {request.first('authorization')}, thank you".encode(),
-        f"X-Echo: {request.first('authorization')}"),
+        f"X-Echo: {request.first('authorization')}")[1]],
     "gone": lambda request: answer(410, b"gone"),
     "body": lambda request, length: answer(200, b"x" * int(length)),
     "binary": lambda request: answer(

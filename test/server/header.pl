@@ -74,6 +74,23 @@ $t->wait_for_journal(3, qr/own/);
 is(values_of('authorization', qr/own/)->[-1], 'Bearer canary-3', 'a change');
 is(values_of('x-team', qr/own/)->[-1], 'none', 'and a removal are seen');
 
+# what_was_sent_is_masked, although another value has been loaded since
+my $changed = $t->endpoint('/echo/3000', retry_schedule => "'{}'",
+	events => "'{team.member_added}'", headers => q('{"Authorization": "Bearer canary-old"}'));
+my $first = $t->emit(event => 'team.member_added');
+$t->wait_for_journal(1, qr/echo.3000/);
+$t->sql("update webhook.endpoint_header set value = 'Bearer canary-new'
+	where endpoint_id = $changed");
+$t->emit(event => 'team.member_added');
+$t->wait_for_journal(2, qr/echo.3000/);
+is_deeply(values_of('authorization', qr/echo.3000/),
+	[ 'Bearer canary-old', 'Bearer canary-new' ], 'a value is changed while a request is on the wire');
+$t->wait_until_done;
+is( $t->sql("select string_agg(format('%s %s', response_body,
+			response_headers like '%X-Echo: ' || repeat('*', 17) || E'\r%'), ', ')
+		from webhook.attempt where endpoint_id = $changed"),
+	join(', ', ('got ' . '*' x 17 . ', thank you t') x 2), 'each answer is masked as its request was sent');
+
 # long_ones_arrive
 my $long = 'x' x 4096;
 $t->sql("insert into webhook.endpoint_header values ($own, 'X-Long', '$long')");
