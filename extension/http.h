@@ -31,7 +31,8 @@ typedef enum HttpErrorClass
 	HTTP_BLOCKED,				/* the address is not allowed */
 	HTTP_STATUS,				/* a complete answer that is not 2xx */
 	HTTP_PROTOCOL,				/* malformed, reset or closed */
-	HTTP_INTERNAL				/* our own side: memory, descriptors */
+	HTTP_INTERNAL				/* our own side: memory, descriptors,
+								 * authorities */
 } HttpErrorClass;
 
 /* Fixed for the life of a client. */

@@ -6,6 +6,7 @@
  * would name a file of ours, there are words of our own, which say the same
  * each time.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,28 @@ is_endless_line(const Transfer *transfer, CURLcode code)
 		transfer->result.status != 0;
 }
 
+/*
+ * Why there was no socket, if that is our own trouble; NULL: it is not.  A kind
+ * of address that this server does not speak is the receiver's.
+ */
+static const char *
+find_shortage(const Transfer *transfer, CURLcode code)
+{
+	if (code != CURLE_COULDNT_CONNECT)
+		return NULL;
+	switch (transfer->socket_error)
+	{
+		case EMFILE:
+		case ENFILE:
+			return "this server has too many open files";
+		case ENOBUFS:
+		case ENOMEM:
+			return "out of memory";
+		default:
+			return NULL;
+	}
+}
+
 HttpErrorClass
 wh_http_classify(const Transfer *transfer, CURLcode code)
 {
@@ -40,17 +63,17 @@ wh_http_classify(const Transfer *transfer, CURLcode code)
 		case CURLE_COULDNT_RESOLVE_HOST:
 			return HTTP_DNS;
 		case CURLE_COULDNT_CONNECT:
-			return HTTP_CONNECT;
+			return find_shortage(transfer, code) ? HTTP_INTERNAL : HTTP_CONNECT;
 		case CURLE_SSL_CONNECT_ERROR:
 		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CIPHER:
 		case CURLE_SSL_CERTPROBLEM:
-		case CURLE_SSL_CACERT_BADFILE:
 		case CURLE_SSL_ISSUER_ERROR:
 		case CURLE_SSL_INVALIDCERTSTATUS:
 			return HTTP_TLS;
 		case CURLE_OUT_OF_MEMORY:
 			return is_endless_line(transfer, code) ? HTTP_PROTOCOL : HTTP_INTERNAL;
+		case CURLE_SSL_CACERT_BADFILE:
 		case CURLE_FAILED_INIT:
 		case CURLE_URL_MALFORMAT:
 			return HTTP_INTERNAL;
@@ -124,6 +147,8 @@ wh_http_describe(const Transfer *transfer, CURLcode code)
 		return "the receiver switched to another protocol";
 	if (transfer->is_flooded)
 		return "the receiver sent too many bytes beside its answer";
+	if (find_shortage(transfer, code))
+		return find_shortage(transfer, code);
 	if (is_endless_line(transfer, code))
 		return "the receiver sent a header line that is too long";
 	if (code == CURLE_PEER_FAILED_VERIFICATION)

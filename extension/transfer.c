@@ -5,6 +5,7 @@
  * Runs outside any transaction.  Callbacks write into memory that stands ready
  * and return codes; none of them can fail in any other way.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	Transfer   *transfer = arg;
+	curl_socket_t opened;
 
 	wh_lookup_answered(transfer);
 	if (!wh_guard_address_allowed(&address->addr,
@@ -41,7 +43,10 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 		return CURL_SOCKET_BAD;
 	}
 	transfer->is_dialled = true;
-	return wh_socket_open(address);
+	opened = wh_socket_open(address);
+	if (opened == CURL_SOCKET_BAD)
+		transfer->socket_error = errno;
+	return opened;
 }
 
 /*
@@ -298,6 +303,7 @@ wh_transfer_restart(Transfer *transfer)
 {
 	transfer->is_blocked = transfer->is_dialled = transfer->is_sent = false;
 	transfer->is_flooded = transfer->is_deferred = false;
+	transfer->socket_error = 0;
 	transfer->name = 0;
 	transfer->connection = NULL;
 	transfer->socket = CURL_SOCKET_BAD;

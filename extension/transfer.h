@@ -24,6 +24,7 @@ typedef struct Transfer
 	char		curl_error[CURL_ERROR_SIZE];
 	bool		is_blocked;		/* an address was refused */
 	bool		is_dialled;		/* an address was accepted */
+	int			socket_error;	/* errno, where no socket could be opened */
 	bool		is_sent;		/* its request was begun */
 	bool		is_flooded;		/* bytes came that are no part of an answer */
 	bool		is_deferred;	/* libcurl let go of it before its look-up */

@@ -80,7 +80,7 @@ my $live = "$dir/live.crt";
 
 sub after_reload
 {
-	my ($name, $expected, $change) = @_;
+	my ($name, $class, $expected, $change) = @_;
 	my $attempt;
 
 	$change->();
@@ -92,7 +92,7 @@ sub after_reload
 			$attempt = $t->attempt_at('/last');
 			return ($attempt->{error} // 'delivered') eq $expected;
 		});
-	is($attempt->{error_class}, $expected eq 'delivered' ? undef : 'tls', "$name: $expected");
+	is($attempt->{error_class}, $class, "$name: $expected");
 	is($t->sql("select coalesce(error, 'delivered') from webhook.test($attempt->{endpoint_id})"),
 		$expected, "$name: a test says the same");
 }
@@ -101,17 +101,17 @@ $t->endpoint('/hang', timeout => "'50s'");
 $t->emit;
 $t->wait_for_journal(1, qr/hang/);
 copy($ca, $live) or die $!;
-after_reload('a copy of the file', 'delivered',
+after_reload('a copy of the file', undef, 'delivered',
 	sub { $t->node->append_conf('postgresql.conf', "webhook.ca_file = '$live'") });
 my $unreadable = 'the certificate authorities of this server cannot be read';
-after_reload('unreadable', $unreadable, sub { chmod 0, $live });
-after_reload('readable again', 'delivered', sub { chmod 0600, $live });
-after_reload('another authority', $missing,
+after_reload('unreadable', 'internal', $unreadable, sub { chmod 0, $live });
+after_reload('readable again', undef, 'delivered', sub { chmod 0600, $live });
+after_reload('another authority', 'tls', $missing,
 	sub { copy($ca =~ s/ca\.crt/strangers-ca.crt/r, $live) or die $! });
-after_reload('no certificates', $unreadable,
+after_reload('no certificates', 'internal', $unreadable,
 	sub { open my $file, '>', $live; print $file "nonsense\n" });
-after_reload('gone', $unreadable, sub { unlink $live });
-after_reload('back', 'delivered', sub { copy($ca, $live) or die $! });
+after_reload('gone', 'internal', $unreadable, sub { unlink $live });
+after_reload('back', undef, 'delivered', sub { copy($ca, $live) or die $! });
 # sessions_are_not_resumed: each connection looks at the certificate anew.
 $t->attempt_at('/last') for 1 .. 3;
 is(scalar(grep { $_->{resumed} } $t->receiver->journal), 0, 'no TLS session served twice');
