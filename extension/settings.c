@@ -85,6 +85,10 @@ check_retry_schedule(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * The server's own splitting takes quotes off, and a line break for a blank; who
+ * makes headers of the list does neither.
+ */
 static bool
 check_header_prefix(char **newval, void **extra, GucSource source)
 {
@@ -92,7 +96,8 @@ check_header_prefix(char **newval, void **extra, GucSource source)
 	List	   *names;
 	ListCell   *cell;
 
-	if (!SplitGUCList(copy, ',', &names) || names == NIL)
+	if (strpbrk(copy, "\"\n\r\v\f") != NULL ||
+		!SplitGUCList(copy, ',', &names) || names == NIL)
 	{
 		GUC_check_errdetail("A list of header name prefixes such as \"X-Jasper\" is expected.");
 		return false;

@@ -127,8 +127,8 @@ is_under_prefix(const char *name, const char *prefixes)
 	{
 		size_t		length;
 
-		prefixes += strspn(prefixes, ", \t\"");
-		length = strcspn(prefixes, ", \t\"");
+		prefixes += strspn(prefixes, ", \t");
+		length = strcspn(prefixes, ", \t");
 		if (length > 0 && begins_with(name, prefixes, length) &&
 			(name[length] == '\0' || name[length] == '-'))
 			return true;
