@@ -57,6 +57,7 @@ typedef struct HttpRequest
 	long		timeout_ms;
 	unsigned	group;			/* of those who share look-ups: see fair.h */
 	bool		is_failing;		/* nobody answered last time */
+	bool		is_alone;		/* on a connection for nothing else */
 	void	   *owner;			/* handed back in the result */
 } HttpRequest;
 

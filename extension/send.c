@@ -121,6 +121,18 @@ find_obstacle(const Delivery *delivery)
 	return NULL;
 }
 
+/*
+ * Open connections may be why the last attempt failed: a firewall that was
+ * restarted has forgotten all of them, and each would use up another attempt.
+ * The price is a handshake for each request to who answers 500 to everything;
+ * that is one at a time, and no connection stays with him for each failure.
+ */
+static bool
+needs_connection(const Delivery *delivery)
+{
+	return delivery->attempt > 1 || delivery->endpoint->failing_since != 0;
+}
+
 static void
 send_one(Delivery *delivery)
 {
@@ -163,6 +175,7 @@ send_one(Delivery *delivery)
 	request.timeout_ms = endpoint->timeout_ms;
 	request.group = endpoint->group;
 	request.is_failing = endpoint->failing_since != 0;
+	request.is_alone = needs_connection(delivery);
 	request.owner = delivery;
 	if (!wh_http_start(client, &request))
 		end_locally(delivery, HTTP_INTERNAL, "out of memory");

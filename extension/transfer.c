@@ -278,6 +278,7 @@ wh_transfer_prepare(Transfer *transfer, const HttpRequest *request)
 {
 	CURL	   *easy = transfer->easy;
 	HttpResult *result = &transfer->result;
+	long		is_alone = request->is_alone;
 
 	memset(result, 0, sizeof(*result));
 	result->owner = request->owner;
@@ -290,6 +291,8 @@ wh_transfer_prepare(Transfer *transfer, const HttpRequest *request)
 	return set_headers(transfer, request->headers,
 					   request->secret_headers ? request->secret_headers : "") &&
 		curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_alone) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, is_alone) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,

@@ -90,6 +90,10 @@ BEHAVIOURS = {
     "hang": lambda request, where="answer": [*HANGS[where], HANG],
     "drip": lambda request, length="1000": itertools.chain(
         [200, head(200, length)], *[[0.1, b"."]] * int(length)),
+    # Answers the first request of each connection, and is silent then.
+    "once": lambda request, ms: [
+        200, int(ms) / 1000, answer(200)[1]] if request.is_first else [
+            None, HANG],
     "last": lambda request, status="200": [
         *answer(status, b"bye", "Connection: close"), CLOSE],
     "close": lambda request: [None, CLOSE],
@@ -138,8 +142,9 @@ class Request:
     turns = collections.Counter()
     turns_lock = threading.Lock()
 
-    def __init__(self, header_bytes):
+    def __init__(self, header_bytes, is_first):
         self.time, self.monotonic = time.time(), time.monotonic()
+        self.is_first = is_first  # on its connection
         first, *lines = header_bytes.split(b"\r\n")
         found = [REQUEST_LINE.fullmatch(first),
                  *[HEADER.fullmatch(line) for line in lines]]
@@ -242,6 +247,7 @@ class Connection:
     def __init__(self, client, number, peer_port):
         self.socket, self.number, self.peer_port = client, number, peer_port
         self.buffer = b""
+        self.is_new = True
 
     def secure(self, context):
         self.socket.settimeout(60)
@@ -378,7 +384,8 @@ class Receiver:
         header_bytes = connection.read_head()
         if not header_bytes:
             return False
-        request = Request(header_bytes)
+        request = Request(header_bytes, connection.is_new)
+        connection.is_new = False
         if request.kind != "early":
             request.body = connection.read_body(request.length)
         status, steps = request.behave()

@@ -171,6 +171,28 @@ for my $how ('reset', 'close')
 is(scalar($t->receiver->journal(qr{^/\w+\?used$})),
 	2, 'an attempt is one request, on a used connection too');
 
+# a_retry_opens_its_own_connection: those that are open may all have lost the
+# receiver, as behind a firewall that was restarted.
+my $lost = $t->endpoint('/once/200', timeout => "'1s'", events => "'{team.member_added}'",
+	retry_schedule => "'{10ms,10ms}'");
+$t->sql("select count(webhook.emit('team.member_added', 'org_1', '{}'))
+	from generate_series(1, 4)");
+$t->wait_until_done;
+my %open = map { $_->{connection} => 1 } $t->receiver->journal(qr{^/once});
+is(scalar keys %open, 4, 'four connections are open');
+my $late = $t->emit(event => 'team.member_added');
+$t->wait_until_done;
+is( $t->sql("select string_agg(coalesce(error_class, 'delivered'), ' ' order by attempt)
+		from webhook.attempt where event_id = '$late' and endpoint_id = $lost"),
+	'timeout delivered', 'a retry does not try the next of them');
+
+# nor_does_it_leave_one, for a receiver that is in trouble already
+my ($again) = emit_to('/status/500?again', retry_schedule => "'{10ms,10ms}'");
+attempts_of($again);
+my @retries = grep { $_->{attempt} > 1 } $t->receiver->journal(qr/again/);
+is(scalar(@retries), 2, 'two retries');
+isnt($retries[0]{connection}, $retries[1]{connection}, 'each has a connection of its own');
+
 # failures_before_a_connection
 fails_with('refused', 'connect', qr/./,
 	'https://127.0.0.1:' . Webhook::refused_port() . '/');
