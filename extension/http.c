@@ -139,14 +139,18 @@ HttpClient *
 wh_http_replace(HttpClient *client, const HttpOptions *options)
 {
 	HttpClient *fresh;
-	int			age = 0;
+	int			age = 1;
 
 	destroy_idle(client);
-	for (HttpClient *older = client; older; older = older->older)
+	for (HttpClient *older = client->older; older; older = older->older)
 		age++;
 	fresh = age > MAX_OLDER ? NULL : wh_http_create(options);
 	if (fresh == NULL)
+	{
+		client->options.policy = options->policy;
+		client->is_outdated = true;
 		return client;
+	}
 	fresh->older = client;
 	return fresh;
 }

@@ -89,7 +89,8 @@ extern HttpClient *wh_http_create(const HttpOptions *options);
  * A client with other options, and new connections.  What the old one has in
  * flight ends under the old options, and is handed out by the new one.  The
  * old one itself when it cannot be replaced yet: too many are still busy, or
- * there is no memory.
+ * there is no memory.  Of the new options it has the policy then, and no request
+ * uses a connection that was open.
  */
 extern HttpClient *wh_http_replace(HttpClient *client,
 								   const HttpOptions *options);

@@ -29,7 +29,8 @@ static bool is_outdated;		/* the client has not these */
 
 /*
  * Settings reach the requests that start from now on.  What is on the wire
- * ends as it began.  Where reloads come faster than that, we come again.
+ * ends as it began.  Where reloads come faster than that, we come again, but
+ * whom we may talk to is known to the old client, too.
  */
 static void
 replace_client(void)

@@ -278,7 +278,7 @@ wh_transfer_prepare(Transfer *transfer, const HttpRequest *request)
 {
 	CURL	   *easy = transfer->easy;
 	HttpResult *result = &transfer->result;
-	long		is_alone = request->is_alone;
+	long		is_alone = request->is_alone || transfer->client->is_outdated;
 
 	memset(result, 0, sizeof(*result));
 	result->owner = request->owner;

@@ -48,6 +48,7 @@ struct HttpClient
 {
 	HttpOptions options;
 	HttpClient *older;			/* ends what began before a reload, or NULL */
+	bool		is_outdated;	/* its connections are from before its policy */
 	int			number;			/* tells its events from the older one's */
 	CURLM	   *multi;
 	int			epoll;			/* options.descriptor */
