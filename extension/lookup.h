@@ -56,7 +56,10 @@ typedef struct Lookups
 /* How many threads libcurl has for each. */
 extern int	wh_lookup_threads(void);
 
-/* libcurl is about to look a name up; false: not now, wait for a call. */
+/*
+ * libcurl is about to look a name up; false: not now, wait for a call, or, when
+ * its request was sent, never: an attempt is one request.
+ */
 extern bool wh_lookup_begin(struct Transfer *transfer);
 
 /* An address was found. */

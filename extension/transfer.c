@@ -347,6 +347,8 @@ wh_transfer_finish(Transfer *transfer, CURLcode code)
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (code == CURLE_WRITE_ERROR && answer->is_body_cut)
 		code = CURLE_OK;		/* we stopped it ourselves, at the cap */
+	if (code == CURLE_COULDNT_RESOLVE_HOST && transfer->is_sent)
+		code = CURLE_ABORTED_BY_CALLBACK;	/* as in begin_request */
 	result->status = (int) status;
 	result->error_class = wh_http_classify(transfer, code);
 	if (result->error_class == HTTP_STATUS)

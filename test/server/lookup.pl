@@ -133,4 +133,31 @@ Webhook::wait_until('threads to end', 60, sub { threads() == 0 });
 is(threads(), 0, 'no thread is left');
 is(($t->worker_pids)[0], $pid, 'the worker is the same');
 
+# what_was_sent_waits_for_no_look_up: a connection that served others breaks, and
+# libcurl would dial again, while every thread has something to do.
+my %names = ('*.example.test' => 'A 127.0.0.1');
+Namespace::serve_names({ %names, '*.fading.test' => 'A 127.0.0.1' });
+make_endpoints('fading', $most_threads + 6, 'fading', '/last', '4s');
+$t->emit(organization => 'fading');
+$t->wait_until_done;
+for my $path ('/ok?opening', '/close?broken')
+{
+	my $organization = $path =~ s/.*\?//r;
+
+	$t->sql("select webhook.set_organization('$organization', 'x')");
+	$t->endpoint($t->receiver->url($path, 'used.example.test'),
+		organization => $organization, timeout => "'30s'");
+}
+$t->emit(organization => 'opening');
+$t->wait_until_done;
+Namespace::serve_names({ %names, '*.fading.test' => 'silent' });
+$t->emit(organization => 'fading');
+Webhook::wait_until('no thread to be left', 30, sub { threads() >= $most_threads });
+my $broken = $t->emit(organization => 'broken');
+$t->wait_until_done;
+is(scalar($t->receiver->journal(qr/broken/)), 1, 'an attempt is one request, here too');
+is($t->sql("select error_class, error, duration < '4s' from webhook.attempt
+		where event_id = '$broken'"),
+	'protocol|the receiver closed the connection without an answer|t', 'which is over at once');
+
 done_testing();
