@@ -274,6 +274,20 @@ wh_lookup_call_next(Lookups *lookups)
 	return NULL;
 }
 
+static Transfer *
+take_expired(Lookups *lookups, LookupClass class, int64_t now)
+{
+	Transfer   *before = NULL;
+
+	for (Transfer *t = lookups->waiting[class].first; t; t = t->next)
+	{
+		if (now - t->started_us >= t->timeout_us)
+			return take_out(lookups, class, before);
+		before = t;
+	}
+	return NULL;
+}
+
 Transfer *
 wh_lookup_give_up_next(Lookups *lookups)
 {
@@ -281,10 +295,10 @@ wh_lookup_give_up_next(Lookups *lookups)
 
 	for (int class = 0; class < LOOKUP_CLASSES; class++)
 	{
-		Transfer   *transfer = lookups->waiting[class].first;
+		Transfer   *transfer = take_expired(lookups, class, now);
 
-		if (transfer && now - transfer->started_us >= transfer->timeout_us)
-			return take_out(lookups, class, NULL);
+		if (transfer)
+			return transfer;
 	}
 	return NULL;
 }

@@ -160,4 +160,19 @@ is($t->sql("select error_class, error, duration < '4s' from webhook.attempt
 		where event_id = '$broken'"),
 	'protocol|the receiver closed the connection without an answer|t', 'which is over at once');
 
+# who_waits_behind_the_patient_gives_up_in_time
+Webhook::wait_until('threads to end', 60, sub { threads() == 0 });
+Namespace::serve_names({ '*.dead.test' => 'silent' });
+make_endpoints('patient', $most_threads + 6, 'dead', '/last', '25s');
+my $hasty = $t->endpoint($t->receiver->url('/last', 'hasty.dead.test'),
+	organization => 'patient', timeout => "'1s'", events => "'{team.member_added}'");
+$t->emit(organization => 'patient');
+Webhook::wait_until('no place to be left for one organization', 30, sub { threads() >= 36 });
+my $start = time;
+$t->emit(organization => 'patient', event => 'team.member_added');
+$t->wait_for_sql("select exists (select from webhook.attempt where endpoint_id = $hasty)");
+cmp_ok(time - $start, '<', 6, 'who has less time does not wait for those before it');
+is($t->sql("select error_class, duration < '3s' from webhook.attempt where endpoint_id = $hasty"),
+	'dns|t', 'and its name was not looked up');
+
 done_testing();
