@@ -78,6 +78,7 @@ wh_health_note(const Delivery *delivery)
 		case HTTP_INTERNAL:
 			return;				/* our own trouble */
 		default:
+			endpoint->is_silent = delivery->result->status == 0;
 			if (endpoint->failing_since == 0 && now > endpoint->succeeded_at)
 				endpoint->failing_since = now;
 	}

@@ -123,15 +123,20 @@ find_obstacle(const Delivery *delivery)
 }
 
 /*
- * Open connections may be why the last attempt failed: a firewall that was
- * restarted has forgotten all of them, and each would use up another attempt.
- * The price is a handshake for each request to who answers 500 to everything;
- * that is one at a time, and no connection stays with him for each failure.
+ * Open connections may be why nobody answered: a firewall that was restarted has
+ * forgotten all of them, and each would use up another attempt.  Where one of
+ * several requests is a retry the others use the oldest connections anyway, and
+ * who answers with an error has no trouble with connections: a handshake for
+ * each request would make failures dear.
  */
 static bool
 needs_connection(const Delivery *delivery)
 {
-	return delivery->attempt > 1 || delivery->endpoint->failing_since != 0;
+	const Endpoint *endpoint = delivery->endpoint;
+
+	if (endpoint->failing_since != 0)
+		return endpoint->is_silent;
+	return delivery->attempt > 1 && endpoint->in_flight == 1;
 }
 
 static void
