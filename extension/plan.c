@@ -222,6 +222,8 @@ plan_due_row(TakePlan *plan, const DueRow *row)
 	}
 	endpoint->due_places--;
 	delivery = plan_delivery(plan, endpoint, row->event_type, row->revision);
+	plan->sending[plan->sending_count] = *row;
+	plan->sending_delivery[plan->sending_count++] = delivery;
 	delivery->event_id = row->event_id;
 	delivery->attempt = row->attempts + 1;
 	delivery->is_redelivery = row->is_redelivery;
@@ -229,8 +231,6 @@ plan_due_row(TakePlan *plan, const DueRow *row)
 	is_suspect_out |= delivery->is_suspect;
 	delivery->created_at = row->created_at;
 	set_body(delivery, row->payload, &shared);
-	plan->sending[plan->sending_count] = *row;
-	plan->sending_delivery[plan->sending_count++] = delivery;
 }
 
 /* Where places or memory run out, who has waited longest is not passed over. */

@@ -113,4 +113,24 @@ my $used = used();
 wait_for_look() for 1 .. 2;
 cmp_ok(used() - $used, '<', 40000, 'looks in vain leave nothing in memory');
 
+# no_memory_for_a_retry: its place is free for the next try
+my $off = $t->node->data_dir . '/no-memory';
+{
+	local $ENV{LD_PRELOAD} = Webhook::preload('memory');
+	$t->node->restart;
+}
+$t->wait_for_workers;
+my $endpoint = $t->endpoint('/status/500,200', organization => 'o1', retry_schedule => "'{2s}'");
+$t->sql("delete from webhook.endpoint where organization_id = 'o1' and id <> $endpoint");
+emit_large(2, 1, 1);
+$t->wait_for_sql("select exists (select from webhook.queue
+	where endpoint_id = $endpoint and attempts = 1)");
+append_to_file($off, '');
+$t->wait_for_sql("select exists (select from webhook.status where last_error = 'out of memory')");
+unlink $off;
+$t->wait_until_done;
+is($t->sql("select string_agg(response_status::text, ' ' order by attempt)
+		from webhook.attempt where endpoint_id = $endpoint"),
+	'500 200', 'a retry for which there was no memory is sent when there is');
+
 done_testing();
