@@ -30,7 +30,7 @@
 #define STATUS_UNAVAILABLE 503
 
 static Statement schedule_retries = {
-	"select event_id, endpoint_id, next_attempt_at"
+	"select place, next_attempt_at"
 	" from webhook._schedule_retries($1, $2, $3, $4, $5)",
 	SPI_OK_SELECT, 5,
 	{UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID,
@@ -108,31 +108,6 @@ make_keys(Delivery **deliveries, int count, Datum *values)
 	values[1] = wh_statement_array(endpoints, NULL, count, INT8OID);
 }
 
-/* How a failed delivery ends; NULL: it goes on. */
-static const char *
-get_outcome(const Delivery *delivery, uint64 retries)
-{
-	for (uint64 i = 0; i < retries; i++)
-	{
-		bool		is_null;
-		Datum		id = wh_statement_column(i, 1, &is_null);
-
-		if (memcmp(DatumGetUUIDP(id), &delivery->event_id, UUID_LEN) == 0 &&
-			DatumGetInt64(wh_statement_column(i, 2, &is_null)) ==
-			delivery->endpoint->id)
-		{
-			TimestampTz due = DatumGetTimestampTz(wh_statement_column(i, 3, &is_null));
-
-			if (is_null)
-				return "cancelled";
-			wh_roster_set_due(delivery->endpoint,
-							  Min(delivery->endpoint->next_due, due));
-			return NULL;
-		}
-	}
-	return "failed";
-}
-
 /* Before when the receiver does not want to be asked again; false: any time. */
 static bool
 get_retry_after(const Delivery *delivery, Datum *not_before)
@@ -150,48 +125,66 @@ get_retry_after(const Delivery *delivery, Datum *not_before)
 	return seconds >= 0;
 }
 
-/*
- * Schedule retries of the failed deliveries; outcomes[i] becomes NULL where
- * there is one.
- */
+/* One of the failed deliveries goes on, or was cancelled meanwhile. */
 static void
-schedule(Delivery **deliveries, int count, const char **outcomes)
+note_retry(uint64 row, Delivery **failed, const char ***outcomes)
 {
-	Delivery  **failed = palloc(count * sizeof(Delivery *));
+	bool		is_null;
+	int64		place = DatumGetInt64(wh_statement_column(row, 1, &is_null)) - 1;
+	TimestampTz due = DatumGetTimestampTz(wh_statement_column(row, 2, &is_null));
+	Endpoint   *endpoint = failed[place]->endpoint;
+
+	*outcomes[place] = is_null ? "cancelled" : NULL;
+	if (!is_null)
+		wh_roster_set_due(endpoint, Min(endpoint->next_due, due));
+}
+
+/* Schedule retries; what outcomes[i] points to becomes NULL where there is one. */
+static void
+schedule(Delivery **failed, int count, const char ***outcomes)
+{
 	Datum	   *ended = palloc(count * sizeof(Datum));
 	Datum	   *gone = palloc(count * sizeof(Datum));
 	Datum	   *not_before = palloc0(count * sizeof(Datum));
 	bool	   *at_any_time = palloc(count * sizeof(bool));
-	int			number = 0;
 	uint64		retries;
 	Datum		values[5];
 
+	if (count == 0)
+		return;
 	for (int i = 0; i < count; i++)
 	{
-		const HttpResult *result = deliveries[i]->result;
-
-		outcomes[i] = "succeeded";
-		if (!has_failed(deliveries[i]))
-			continue;
-		ended[number] = TimestampTzGetDatum(deliveries[i]->ended_at);
-		gone[number] = BoolGetDatum(result->status == STATUS_GONE);
-		at_any_time[number] = !get_retry_after(deliveries[i],
-											   &not_before[number]);
-		failed[number++] = deliveries[i];
+		ended[i] = TimestampTzGetDatum(failed[i]->ended_at);
+		gone[i] = BoolGetDatum(failed[i]->result->status == STATUS_GONE);
+		at_any_time[i] = !get_retry_after(failed[i], &not_before[i]);
 	}
-	if (number == 0)
-		return;
-	make_keys(failed, number, values);
-	values[2] = wh_statement_array(ended, NULL, number, TIMESTAMPTZOID);
-	values[3] = wh_statement_array(gone, NULL, number, BOOLOID);
-	values[4] = wh_statement_array(not_before, at_any_time, number,
+	make_keys(failed, count, values);
+	values[2] = wh_statement_array(ended, NULL, count, TIMESTAMPTZOID);
+	values[3] = wh_statement_array(gone, NULL, count, BOOLOID);
+	values[4] = wh_statement_array(not_before, at_any_time, count,
 								   TIMESTAMPTZOID);
 	retries = wh_statement_run(&schedule_retries, values, NULL, false);
+	for (uint64 i = 0; i < retries; i++)
+		note_retry(i, failed, outcomes);
+}
+
+/* How each delivery ends; NULL: it goes on. */
+static void
+decide(Delivery **deliveries, int count, const char **outcomes)
+{
+	Delivery  **failed = palloc(count * sizeof(Delivery *));
+	const char ***outcomes_of_failed = palloc(count * sizeof(char **));
+	int			number = 0;
+
 	for (int i = 0; i < count; i++)
 	{
-		if (has_failed(deliveries[i]))
-			outcomes[i] = get_outcome(deliveries[i], retries);
+		outcomes[i] = has_failed(deliveries[i]) ? "failed" : "succeeded";
+		if (!has_failed(deliveries[i]))
+			continue;
+		outcomes_of_failed[number] = &outcomes[i];
+		failed[number++] = deliveries[i];
 	}
+	schedule(failed, number, outcomes_of_failed);
 }
 
 static void
@@ -351,7 +344,7 @@ wh_record_attempts(Delivery **deliveries, int count)
 	Delivery  **ended = palloc(count * sizeof(Delivery *));
 	int			number = 0;
 
-	schedule(deliveries, count, outcomes);
+	decide(deliveries, count, outcomes);
 	for (int i = 0; i < count; i++)
 	{
 		deliveries[i]->is_ended = outcomes[i] != NULL;

@@ -8,7 +8,7 @@ comment on function webhook._next_attempt_at(interval[], int, timestamptz) is
 
 create function webhook._schedule_retries(event_ids uuid[], endpoint_ids bigint[], ended_at timestamptz[], is_gone boolean[],
     not_before timestamptz[])
-returns table (event_id uuid, endpoint_id bigint, next_attempt_at timestamptz)
+returns table (place bigint, next_attempt_at timestamptz)
 language sql volatile set search_path to pg_catalog, pg_temp
 begin atomic
     update webhook.queue q
@@ -16,8 +16,8 @@ begin atomic
            next_attempt_at = case when q.first_attempt > 0 then greatest(f.not_before,
                webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
                                         q.attempts - q.first_attempt + 1, f.ended_at)) end
-      from unnest(event_ids, endpoint_ids, ended_at, is_gone, not_before)
-               as f(event_id, endpoint_id, ended_at, is_gone, not_before)
+      from unnest(event_ids, endpoint_ids, ended_at, is_gone, not_before) with ordinality
+               as f(event_id, endpoint_id, ended_at, is_gone, not_before, place)
       join webhook.endpoint t on t.id = f.endpoint_id
      where q.event_id = f.event_id and q.endpoint_id = f.endpoint_id
        and q.next_attempt_at is null
@@ -25,10 +25,10 @@ begin atomic
             or not f.is_gone and t.status <> 'disabled'
                and webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
                                             q.attempts - q.first_attempt + 1, f.ended_at) is not null)
-    returning q.event_id, q.endpoint_id, q.next_attempt_at;
+    returning f.place, q.next_attempt_at;
 end;
 comment on function webhook._schedule_retries(uuid[], bigint[], timestamptz[], boolean[], timestamptz[]) is
-    'Internal: schedule the retries of failed attempts, later where the receiver said Retry-After (not_before); a NULL time: it was cancelled meanwhile; those not returned have used up their schedule';
+    'Internal: schedule the retries of failed attempts, later where the receiver said Retry-After (not_before), and return their places in the arrays, from 1 on; a NULL time: it was cancelled meanwhile; those not returned have used up their schedule';
 
 create function webhook._interrupt(for_origin int, shards bigint) returns bigint
 language sql volatile set search_path to pg_catalog, pg_temp
