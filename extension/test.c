@@ -107,9 +107,9 @@ webhook_send_test(PG_FUNCTION_ARGS)
 	SPI_connect();
 	delivery.context = CurrentMemoryContext;
 	delivery.event_id = *PG_GETARG_UUID_P(0);
-	delivery.endpoint = wh_lone_endpoint(PG_GETARG_INT64(1));
 	delivery.body = load_body(&delivery.event_id, &event_type);
 	delivery.event_type = event_type;
+	delivery.endpoint = wh_lone_endpoint(PG_GETARG_INT64(1));
 	delivery.url = delivery.endpoint->url;
 	delivery.attempt = 1;
 	PG_TRY();
