@@ -233,6 +233,18 @@ write_escape(unsigned char byte, char *out)
 	out[3] = hex[byte & 15];
 }
 
+/* What was cut off may have been the rest of it. */
+static void
+mask_end(char *bytes, size_t length, const char *secret, size_t secret_length)
+{
+	size_t		part = length < secret_length ? length : secret_length;
+
+	while (part >= MASKED_MIN && memcmp(bytes + length - part, secret, part) != 0)
+		part--;
+	if (part >= MASKED_MIN)
+		memset(bytes + length - part, '*', part);
+}
+
 static void
 mask(char *bytes, size_t length, const char *secret, size_t secret_length)
 {
@@ -246,6 +258,7 @@ mask(char *bytes, size_t length, const char *secret, size_t secret_length)
 		length -= found + secret_length - bytes;
 		bytes = found + secret_length;
 	}
+	mask_end(bytes, length, secret, secret_length);
 }
 
 void

@@ -38,7 +38,8 @@ extern size_t wh_text_sanitise(const unsigned char *in, size_t in_length,
 /*
  * Write asterisks over each occurrence of the value of a header, given as its
  * line without CR LF, and of the value's last word, such as the token of "Bearer
- * token".  What has less than 8 characters is no secret.
+ * token"; and over the beginning of one at the end, where a text may have been
+ * cut.  What has less than 8 characters is no secret.
  */
 extern void wh_text_mask_value(char *bytes, size_t length, const char *line);
 

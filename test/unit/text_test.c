@@ -279,6 +279,25 @@ masked_values(void)
 	check(strncmp(bytes, "***************,", 16) == 0, "nothing in nothing");
 }
 
+/* What was cut off may have been the rest of a value. */
+static void
+masked_ends(void)
+{
+	char		value[] = "got Bearer to";
+	char		token[] = "got token-1234";
+	char		whole[] = "got token-12345678";
+	char		word[] = "got Bearer";
+
+	wh_text_mask_value(value, strlen(value), "A: Bearer token-12345678");
+	check(strcmp(value, "got *********") == 0, "the beginning of a value: %s", value);
+	wh_text_mask_value(token, strlen(token), "A: Bearer token-12345678");
+	check(strcmp(token, "got **********") == 0, "and of its last word: %s", token);
+	wh_text_mask_value(whole, strlen(whole), "A: Bearer token-12345678");
+	check(strcmp(whole, "got **************") == 0, "all of it: %s", whole);
+	wh_text_mask_value(word, strlen(word), "A: Bearer token-12345678");
+	check(strcmp(word, "got Bearer") == 0, "less than 8 characters are no secret: %s", word);
+}
+
 int
 main(void)
 {
@@ -291,6 +310,7 @@ main(void)
 	header_values();
 	reserved_headers();
 	masked_values();
+	masked_ends();
 	printf("1..%d\n", tests);
 	return failures > 0;
 }
