@@ -301,6 +301,14 @@ savepoint nobody_bound;
 delete from webhook.access;
 select is(pg_temp.value_for('regress_webhook_nobody', format('select length(public.lent(%s))', :two)), '50',
           'with no bound role a function may lend its rights');
+-- Bindings may be what a restored dump lacks: the rights are there still.
+select is(pg_temp.value_for(who, format('select public.lent(%s)', :two)), null,
+          format('%s whose binding was lost borrows nothing', who))
+  from unnest('{regress_webhook_one,regress_webhook_publisher}'::text[]) who;
+select is(pg_temp.value_for('regress_webhook_one', format('select webhook.secret(%s)', :two)), null,
+          'nor gets anything of others');
+select is(pg_temp.attempt('regress_webhook_one', $$select webhook.create_endpoint('org_2', 'https://hooks.example.com/')$$),
+          '42501 permission denied for organization "org_2"', 'nor acts for them');
 rollback to nobody_bound;
 
 -- A watch of a bound role emits for its organization only, whoever changes rows.
