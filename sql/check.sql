@@ -30,8 +30,9 @@ insert into webhook.endpoint_header (endpoint_id, name, value) values (999, 'X-T
 insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
 values ('01890000-0000-7000-8000-000000000000', 999, now(), now(), webhook._origin());
 set local session_replication_role = origin;
+insert into webhook.access values (1::regrole, 'org_1');    -- what DROP ROLE leaves
 select subject, problem, hint from webhook.check()
- where subject ~ '^(partitions|table|trigger|watch|secrets|headers|queue)' and problem !~ 'should have been dropped';
+ where subject ~ '^(partitions|table|trigger|watch|secrets|headers|queue|access)' and problem !~ 'should have been dropped';
 rollback;
 
 -- Retries that take longer than anything is kept.

@@ -222,6 +222,13 @@ begin atomic
      where not exists (select from webhook.endpoint t where t.id = h.endpoint_id)
     having count(*) > 0
     union all
+    -- A role that is made later may get the number of one that was dropped.
+    select 'access', format('%s roles that do not exist are bound to an organization', count(*)),
+           'Run as a superuser: delete from webhook.access where role not in (select oid from pg_roles)'
+      from webhook.access a
+     where not exists (select from pg_roles r where r.oid = a.role)
+    having count(*) > 0
+    union all
     -- An attempt takes an hour at most.
     select 'queue', format('%s deliveries are on the wire for longer than an attempt may take', l.number),
            'Restart the workers, which send them again: select pg_terminate_backend(pid) from webhook.status'
