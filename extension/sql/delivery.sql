@@ -87,6 +87,12 @@ end;
 comment on function webhook._set_back(int, bigint, interval) is
     'Internal: the clock was set back, by a step or as far as rows were taken in what is now the future: retries come as much earlier';
 
+create function webhook._check_isolation(event_ids uuid[], endpoint_ids bigint[]) returns void
+language c volatile strict set search_path to pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'webhook_check_isolation';
+comment on function webhook._check_isolation(uuid[], bigint[]) is
+    'Internal: raise 40001 if any of these events was attempted at any of these endpoints since the snapshot of the transaction, from REPEATABLE READ up; asked once they are queued';
+
 create function webhook.redeliver(event_id uuid, endpoint_id bigint) returns int
 language plpgsql security definer set search_path to pg_catalog, pg_temp
 -- definer: the queue is not granted
@@ -133,6 +139,7 @@ begin
             using errcode = 'object_not_in_prerequisite_state',
                   hint = 'Redeliver when its status is succeeded, failed or cancelled: select * from webhook.delivery';
     end if;
+    perform webhook._check_isolation(array[redeliver.event_id], array[redeliver.endpoint_id]);
     update webhook.attempt a set outcome = null
      where a.event_id = redeliver.event_id and a.endpoint_id = redeliver.endpoint_id and a.outcome is not null;
     return last + 1;

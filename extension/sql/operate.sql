@@ -97,6 +97,7 @@ begin
         on conflict do nothing
         returning q.endpoint_id)
     select array_agg(n.endpoint_id) into taken from queued n;
+    perform webhook._check_isolation(array[_cancel_untaken.event_id], taken);
     -- Taken, and even ended, between our look and our rows: not ours.
     delete from webhook.queue q
      using webhook.event e, webhook.endpoint t
@@ -266,6 +267,7 @@ declare
     began    constant timestamptz := clock_timestamp();
     endpoint webhook.endpoint;
     queued   bigint;
+    queued_behind_snapshot uuid[];
 begin
     perform webhook._check_range(since, until);
     endpoint := webhook._get_endpoint(replay.endpoint_id);
@@ -292,8 +294,11 @@ begin
         insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
         select m.id, replay.endpoint_id, began, began, webhook._origin() from missed m
         on conflict do nothing
-        returning 1)
-    select count(*) into queued from queued;
+        returning queue.event_id)
+    select count(*), array_agg(q.event_id) filter (where current_setting('transaction_isolation') !~ '^read')
+      into queued, queued_behind_snapshot
+      from queued q;
+    perform webhook._check_isolation(queued_behind_snapshot, array[replay.endpoint_id]);
     perform webhook._note_operation('replay', replay.endpoint_id, began, queued);
     return queued;
 end

@@ -191,6 +191,24 @@ is(join(' ', grep { $times{$_} > 1 } keys %times), '', 'nothing was sent again')
 unlike(PostgreSQL::Test::Utils::slurp_file($t->node->logfile), qr/could not do its work/,
 	'the worker had no trouble with any of it');
 
+# by_an_old_snapshot: in it nothing was taken, and who got it would get it again.
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+$untaken = $t->emit;
+my $old = $t->node->background_psql('postgres', on_error_stop => 0);
+$old->query_safe('begin isolation level repeatable read; select from webhook.cursor');
+$t->configure('webhook.enabled = on');
+$t->wait_for_workers;
+$t->wait_until_done;
+is($old->query_safe("select webhook.cancel('$untaken', $one)"), 1, 'old snapshot: cancel counts it');
+$old->query('\set VERBOSITY sqlstate', verbose => 0);
+$old->query('commit');
+like($old->{stderr}, qr/ERROR:  40001/, 'old snapshot: serialization failure');
+$old->quit;
+$t->wait_until_done;
+is(requests($untaken, qr/one|two|paused/), 3, 'old snapshot: each got it once');
+is(delivery($untaken, $one), 'succeeded 1 f', 'old snapshot: and shows once');
+
 # prepared: what was cancelled is locked until it is committed.
 $t->configure('webhook.enabled = off');
 $t->wait_for_sql("select bool_and(state = 'off') from webhook.status");

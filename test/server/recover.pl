@@ -117,6 +117,35 @@ $t->wait_until_done;
 is((grep { $_ > 1 } values %{ { $t->receiver->arrivals(qr/late/) } }), 0,
 	'nothing arrives twice');
 
+# by_an_old_snapshot: somebody else was faster, and that cannot be seen.
+sub fails_behind
+{
+	my ($statement) = @_;
+	my $session = $t->node->background_psql('postgres', on_error_stop => 0);
+
+	$session->query_safe('begin isolation level repeatable read; select from webhook.attempt');
+	$t->sql($statement);
+	$t->wait_until_done;
+	$session->query("\\set VERBOSITY sqlstate\n$statement");
+	like($session->{stderr}, qr/ERROR:  40001/, "behind its snapshot: $statement");
+	$session->quit;
+}
+$event = $t->sql("select id from webhook.event where event_type = 'review.completed' order by id limit 1");
+my $later = $t->endpoint('/ok/later', events => "'{review.*}'");
+fails_behind("select webhook.redeliver('$event', $later)");
+fails_behind("select webhook.replay($later, '-infinity')");
+is((grep { $_ > 1 } values %{ { $t->receiver->arrivals(qr/later/) } }), 0,
+	'and nothing arrives twice');
+$event = $t->emit(event => 'team.member_added');
+for my $level ('repeatable read', 'serializable')
+{
+	like($t->sql("begin isolation level $level; select webhook.redeliver('$event', $later); commit"),
+		qr/^\d$/, "$level: redeliver works where nobody was faster");
+	$t->wait_until_done;
+}
+is({ $t->receiver->arrivals(qr/later/) }->{$event}, 2, 'and it arrives');
+$t->sql("delete from webhook.endpoint where id = $later");
+
 # pause_cancel_resume
 $t->sql("update webhook.endpoint set status = 'paused' where id in ($endpoint, $late)");
 $event = $t->emit;
