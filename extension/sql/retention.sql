@@ -66,6 +66,10 @@ begin
             set local lock_timeout = '10ms';
             lock table webhook.attempt in access exclusive mode;
             lock table webhook.event in access exclusive mode;
+            -- What was committed while we waited is seen only now.
+            if webhook._holds_new(part.name) or webhook._holds_queued(part.from_at, part.to_at) then
+                raise lock_not_available;
+            end if;
             execute format('drop table webhook.%I, webhook.%I', part.name, part.attempts);
             return 1;
         exception when lock_not_available or deadlock_detected then
@@ -112,14 +116,19 @@ end
 $$;
 comment on function webhook._holds_new(name) is 'Internal: whether a partition of event holds what a cursor may not have read yet';
 
+create function webhook._holds_queued(from_at timestamptz, to_at timestamptz) returns boolean
+language sql stable set search_path to pg_catalog, pg_temp
+return exists (select from webhook.queue q
+                where q.event_id >= webhook._uuid_at(from_at) and q.event_id < webhook._uuid_at(to_at));
+comment on function webhook._holds_queued(timestamptz, timestamptz) is 'Internal: whether deliveries of these days are queued';
+
 create function webhook._holds_unfinished(from_at timestamptz, to_at timestamptz, attempts name) returns boolean
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
 declare
     found_some boolean;
 begin
-    if exists (select from webhook.queue q
-                where q.event_id >= webhook._uuid_at(from_at) and q.event_id < webhook._uuid_at(to_at)) then
+    if webhook._holds_queued(from_at, to_at) then
         return true;
     end if;
     -- Who wonders where a delivery went must have the time to find its row.

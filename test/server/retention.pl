@@ -125,4 +125,18 @@ $t->sql("update webhook.event set xid = pg_current_xact_id()
 $t->sql('select webhook._drop_expired()') for 1 .. 2;
 is(old_partitions(), 2, 'an event that no worker has taken keeps its partition');
 
+# an_event_that_commits_while_a_drop_waits_for_its_lock
+make_old(70);
+my $slow = $t->session;
+$slow->query_safe(q{begin; insert into webhook.event (id, origin, xid, created_at, event_type, organization_id, payload)
+	values (webhook._uuid_at(now() - interval '70 days 1 s'), webhook._origin(), pg_current_xact_id(), now(), 'review.created', 'org_1', '{}')});
+my $dropper = $t->session;
+$dropper->query_safe(q{do $$ begin execute replace(pg_get_functiondef('webhook._drop_expired'::regproc), '10ms', '30s'); end $$});
+$dropper->query_until(qr/dropping/, "\\echo dropping\nselect 'dropped', webhook._drop_expired();\n");
+$t->wait_for_sql("select exists (select from pg_locks where not granted and relation = 'webhook.event'::regclass)");
+$slow->query_safe('commit');
+like($dropper->query_safe('select 1'), qr/dropped\|0/, 'while a drop waits an event is committed: nothing is dropped');
+is(old_partitions(), 3, 'and its partition stays');
+$_->quit for $slow, $dropper;
+
 done_testing();
