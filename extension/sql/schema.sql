@@ -360,6 +360,9 @@ begin
             execute format('create index %I on webhook.%I (endpoint_id, event_id) where outcome <> ''succeeded''',
                            part || '_failed', part);
         end if;
+        -- Else nothing could be updated while a publication of all tables exists.
+        execute format('alter table webhook.%I replica identity %s', part,
+                       case parent when 'event' then format('using index %I', part || '_id') else 'full' end);
         perform webhook._make_private(format('webhook.%I', part)::regclass);
         -- ATTACH, since CREATE TABLE ... PARTITION OF would lock out emitters.
         execute format('alter table webhook.%I attach partition webhook.%I for values from (%L) to (%L)',

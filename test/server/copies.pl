@@ -139,4 +139,12 @@ $subscriber->safe_psql('postgres', 'alter subscription everything disable; alter
 $new = is_silent('a logical subscriber', $subscriber, 'postgres');
 goes_on('a logical subscriber', $subscriber, 'postgres', $new);
 
+# published_rows_can_change: the publication of all tables is there still.
+for my $statement ("\nselect webhook.emit('review.completed', 'org_1', '{}') as id \\gset\nselect webhook.cancel(:'id')",
+	"select webhook.redeliver('$replicated', $done)", "select webhook.recover($done, '-infinity')",
+	"select webhook.forget(event_id => '$waiting[1]')", 'select webhook.adopt()')
+{
+	like($t->sql_error("begin; $statement; commit"), qr/^no error/, 'published: ' . $statement =~ s/\n/ /gr);
+}
+
 done_testing();
