@@ -327,8 +327,20 @@ end
 $$;
 comment on function webhook._make_private(regclass) is 'Internal: take back what default privileges gave away of a relation that was just made';
 
+create function webhook._tablespace(parent regclass) returns text
+language sql stable strict set search_path to pg_catalog, pg_temp
+begin atomic
+    select coalesce(min(format('tablespace %I', t.spcname)), '')
+      from pg_class c
+      join pg_tablespace t on t.oid = c.reltablespace
+     where c.oid = parent and has_tablespace_privilege(t.oid, 'create');
+end;
+comment on function webhook._tablespace(regclass) is 'Internal: the clause for a partition: where a table was moved to, if the current user may follow; else empty';
+
 create function webhook._make_partition(at timestamptz) returns void
 language plpgsql set search_path to pg_catalog, pg_temp
+-- not what the session has: role webhook may have no right to it
+set default_tablespace to '' set default_table_access_method to heap
 as $$
 declare
     width constant float8 := extract(epoch from webhook._retention()) / 6;
@@ -351,7 +363,8 @@ begin
 
     foreach parent in array array['event', 'attempt'] loop
         part := format('%s_%s', parent, to_char(lower at time zone 'UTC', 'YYYYMMDD_HH24MISS'));
-        execute format('create table webhook.%I (like webhook.%I including defaults including constraints including storage)', part, parent);
+        execute format('create table webhook.%I (like webhook.%I including defaults including constraints including storage) %s',
+                       part, parent, webhook._tablespace(format('webhook.%I', parent)::regclass));
         if parent = 'event' then
             execute format('create unique index %I on webhook.%I (id)', part || '_id', part);
             execute format('create index %I on webhook.%I (origin, xid, id)', part || '_taken', part);

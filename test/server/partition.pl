@@ -19,7 +19,11 @@ $t->emit;
 $t->wait_for_journal(1);
 $t->wait_until_done;
 my $session = $t->session;
-my $lost = 0;
+my $drop_partitions = q{
+	do $$ declare part regclass; begin
+		for part in select inhrelid::regclass from pg_inherits
+			where inhparent in ('webhook.event'::regclass, 'webhook.attempt'::regclass)
+		loop execute format('drop table %s', part); end loop; end $$};
 
 # detached_by_hand: the worker cannot log, and says so, until it is there again.
 my ($part, $bound) = split /\|/, $t->sql("select oid::regclass, pg_get_expr(relpartbound, oid) from pg_class
@@ -55,11 +59,7 @@ is(scalar($t->receiver->journal), 3, 'made again as it says: the event is sent o
 for my $round (1 .. $rounds)
 {
 	# emit makes what is missing, as it does where no worker has run yet.
-	$session->query_safe(
-		"do \$\$ declare part regclass; begin
-			for part in select inhrelid::regclass from pg_inherits
-				where inhparent in ('webhook.event'::regclass, 'webhook.attempt'::regclass)
-			loop execute format('drop table %s', part); end loop; end \$\$");
+	$session->query_safe($drop_partitions);
 	my $id = $session->query_safe(
 		"select webhook.emit('review.completed', 'org_1', '{}')");
 	chomp $id;
@@ -70,6 +70,28 @@ for my $round (1 .. $rounds)
 }
 my %times = $t->receiver->arrivals;
 is(scalar keys %times, $rounds + 3, 'every event arrived');
+
+# a_default_tablespace_of_others: role webhook has no right there, and needs none.
+my $space = $t->node->basedir . '/space';
+mkdir $space;
+$t->sql("create tablespace space location '$space'");
+$t->sql("alter database postgres set default_tablespace = 'space'");
+
+# Emit where there are no partitions; where they are made.
+sub made_in
+{
+	$session->query_safe($drop_partitions);
+	$t->sql("select webhook.emit('review.completed', 'org_1', '{}')");
+	return $t->sql("select string_agg(distinct coalesce(spcname, '-'), ' ') from pg_inherits
+		join pg_class c on c.oid = inhrelid left join pg_tablespace s on s.oid = reltablespace
+		where inhparent in ('webhook.event'::regclass, 'webhook.attempt'::regclass)");
+}
+is(made_in(), '-', 'with a default tablespace: partitions stay where they were');
+$t->sql('alter database postgres reset default_tablespace');
+$t->sql("alter table $_ set tablespace space") for qw(webhook.event webhook.attempt);
+is(made_in(), '-', 'tables moved to a tablespace without the right to it: so do partitions');
+$t->sql('grant create on tablespace space to webhook');
+is(made_in(), 'space', 'with the right to it: partitions follow');
 $session->quit;
 
 done_testing();
