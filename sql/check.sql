@@ -21,7 +21,9 @@ begin;
 alter table review disable trigger "webhook_review.created";
 alter table webhook.endpoint disable trigger check_endpoint;
 alter table webhook.queue set (autovacuum_enabled = off);
+set local role webhook;
 select webhook._make_partition('2026-01-08');
+reset role;
 select format('alter table webhook.attempt detach partition webhook.%I', name)
   from webhook._partitions('webhook.attempt') \gexec
 insert into webhook.endpoint_secret (endpoint_id, secret) values (999, 'your-webhook-secret');
@@ -45,8 +47,10 @@ rollback;
 
 -- Events that are older than anything is kept, or from the future.
 begin;
+set local role webhook;
 select webhook._make_partition(now() - interval '50 days'), webhook._make_partition(now()),
        webhook._make_partition(now() + interval '1 day');
+reset role;
 insert into webhook.event (id, origin, xid, created_at, event_type, organization_id, payload)
 select webhook._uuid_at(now() + d), webhook._origin(), pg_current_xact_id(), now() + d, 'review.created', 'org_1', '{}'
   from unnest('{-50 days,25 hours}'::interval[]) d;

@@ -137,6 +137,14 @@ begin atomic
                           and i.indisvalid and i.indpred is null
                           and i.indkey::text = '2 3 1' and i.indoption::text = '0 0 0')
     union all
+    select 'partitions', format('%s belongs to role "%s"', c.relname, o.rolname),
+           format('Workers cannot drop it.  Run: alter table webhook.%I owner to webhook', c.relname)
+      from pg_inherits i
+      join pg_class c on c.oid = i.inhrelid
+      join pg_roles o on o.oid = c.relowner
+     where i.inhparent in ('webhook.event'::regclass, 'webhook.attempt'::regclass)
+       and o.rolname <> 'webhook'       -- as pg_restore --no-owner leaves them
+    union all
     select 'partitions', format('events of %s to %s should have been dropped: %s', date_trunc('second', s.from_at),
                                 date_trunc('second', s.to_at), s.held_by),
            'See: select * from webhook.storage'

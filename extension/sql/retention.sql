@@ -49,13 +49,17 @@ create function webhook._drop_expired() returns int
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
 declare
-    part record;
+    part   record;
+    reason text;
 begin
     for part in
         select p.name, a.name as attempts, p.from_at, p.to_at
           from webhook._partitions('webhook.event') p
           join webhook._partitions('webhook.attempt') a using (from_at, to_at)
          where p.to_at < clock_timestamp() - webhook._retention()
+           and not exists (select from pg_class c
+                            where c.relname in (p.name, a.name) and c.relnamespace = 'webhook'::regnamespace
+                              and not pg_has_role(c.relowner, 'usage'))     -- see _check_objects
     loop
         if webhook._holds_new(part.name) or webhook._holds_unfinished(part.from_at, part.to_at, part.attempts) then
             continue;
@@ -72,8 +76,12 @@ begin
             end if;
             execute format('drop table webhook.%I, webhook.%I', part.name, part.attempts);
             return 1;
-        exception when lock_not_available or deadlock_detected then
-            return 0;   -- in use: the next run tries again
+        exception
+            when lock_not_available or deadlock_detected then
+                return 0;   -- in use: the next run tries again
+            when others then
+                get stacked diagnostics reason = pg_exception_detail;
+                raise warning 'could not drop partition "%": %', part.name, sqlerrm using detail = reason;
         end;
     end loop;
     return 0;

@@ -92,6 +92,26 @@ ok( no_emitter_waits_while(sub {
 		}),
 	'while partitions go, one by one, no emitter waits for 45 ms');
 
+# what_cannot_be_dropped: the rest goes on, and somebody is told.
+make_old(60, 70, 80);
+my ($foreign, $used) = split /\n/, $t->sql("select name from webhook._partitions('webhook.event') order by from_at limit 2");
+$t->sql("create role somebody; alter table webhook.$foreign owner to somebody; create view kept as select from webhook.$used");
+for (1 .. 2)
+{
+	like($t->sql_error('set role webhook; select webhook._maintain()'),
+		qr/^no error/, 'partitions that cannot be dropped do no harm');
+}
+is($t->sql("select string_agg(name, ' ' order by from_at) from webhook._partitions('webhook.event')
+		where to_at < now() - interval '30 days'"), "$foreign $used", 'the others go');
+is($t->sql("select problem || '; ' || hint from webhook.check() where problem ~ 'belongs to'"),
+	"$foreign belongs to role \"somebody\"; Workers cannot drop it.  Run: alter table webhook.$foreign owner to webhook",
+	'webhook.check tells whose partition it is');
+like(slurp_file($t->node->logfile), qr/WARNING:  could not drop partition "$used": .*\n.*DETAIL:  view public.kept depends on table webhook.$used/,
+	'and the log what keeps one');
+$t->sql("drop view kept; alter table webhook.$foreign owner to webhook; drop role somebody");
+$t->sql('set role webhook; select webhook._maintain()') for 1 .. 2;
+is(old_partitions(), 0, 'they go as soon as they can');
+
 # whoever_locks_a_table: the work is done a second later, and nothing has failed.
 for my $table (qw(event attempt queue endpoint idempotency_key operation))
 {
