@@ -14,18 +14,32 @@ begin
     end;
     -- A block of its own: partitions ahead stay when a lock is in the way of this.
     begin
-        delete from webhook.idempotency_key
-         where created_at < clock_timestamp() - webhook._retention();
         delete from webhook.operation
          where started_at < clock_timestamp() - interval '1 day';
         -- What is much comes in turns, and dropping last: its locks are short.
-        return webhook._expire_waiting(10000) < 10000 and webhook._drop_expired() = 0;
+        return webhook._expire_keys(10000) < 10000 and webhook._expire_waiting(10000) < 10000
+           and webhook._drop_expired() = 0;
     exception when lock_not_available or deadlock_detected then
         return false;
     end;
 end
 $$;
 comment on function webhook._maintain() is 'Internal: partitions ahead, retention; run by a worker every ten minutes; false when it should run again soon';
+
+create function webhook._expire_keys(at_most int) returns bigint
+language sql set search_path to pg_catalog, pg_temp
+begin atomic
+    with expired as (
+        delete from webhook.idempotency_key k
+         where (k.organization_id, k.key) in (
+                   select o.organization_id, o.key from webhook.idempotency_key o
+                    where o.created_at < now() - webhook._retention()
+                    order by o.created_at
+                    limit at_most for update skip locked)
+        returning 1)
+    select count(*) from expired;
+end;
+comment on function webhook._expire_keys(int) is 'Internal: delete idempotency keys older than webhook.retention; returns how many';
 
 create function webhook._expire_waiting(at_most int) returns bigint
 language sql set search_path to pg_catalog, pg_temp

@@ -258,6 +258,7 @@ create table webhook.idempotency_key (
     created_at      timestamptz not null default clock_timestamp(),
     primary key (organization_id, key)
 );
+create index idempotency_key_age on webhook.idempotency_key (created_at);
 comment on table webhook.idempotency_key is 'Keys given to emit, so that the same event is recorded once; kept for webhook.retention';
 comment on column webhook.idempotency_key.organization_id is 'Organization in which the key is unique';
 comment on column webhook.idempotency_key.key is 'Key chosen by the caller, up to 255 characters';

@@ -56,5 +56,18 @@ select is(row(from_at <= now() and to_at > now(), to_at - from_at, events, attem
           '(t,"5 days",0,0,t,"30 days",)', 'storage shows it, and when it will be dropped')
   from webhook.storage where from_at <= now() and to_at > now();
 
+-- Keys that expire go by ten thousand, found by an index
+insert into webhook.idempotency_key (organization_id, key, event_id, created_at)
+select 'org_1', n, gen_random_uuid(), now() - interval '31 days' * (n <= 10001)::int
+  from generate_series(1, 10002) n;
+set local enable_seqscan = off;     -- as workers have it
+select seq_scan as scans from pg_stat_xact_user_tables where relname = 'idempotency_key' \gset
+select is(webhook._maintain(), false, 'many keys expire: not at once');
+select is(seq_scan, :scans::bigint, 'nor are the others read for it')
+  from pg_stat_xact_user_tables where relname = 'idempotency_key';
+select is((select count(*) from webhook.idempotency_key), 2::bigint, 'some of them remain');
+select is(webhook._maintain(), true, 'and go with the next run');
+select is((select string_agg(key, ',') from webhook.idempotency_key), '10002', 'younger ones stay');
+
 select * from finish();
 rollback;
