@@ -237,6 +237,16 @@ begin atomic
      where not exists (select from pg_roles r where r.oid = a.role)
     having count(*) > 0
     union all
+    -- The binding was lost: a dump restored where one of its roles was missing brings none at all.
+    select 'access', format('role "%s" was given access, but to no organization', r.rolname),
+           format('Run: select webhook.grant_access(%1$L, level, organization), or: select webhook.revoke_access(%1$L)', r.rolname)
+      from pg_class c
+     cross join aclexplode(c.relacl) g
+      join pg_roles r on r.oid = g.grantee
+     where c.oid = 'webhook.organization'::regclass and g.privilege_type = 'SELECT'
+       and not has_table_privilege(r.oid, 'webhook.access', 'select')
+       and not exists (select from webhook.access a where pg_has_role(r.oid, a.role, 'usage'))
+    union all
     -- An attempt takes an hour at most.
     select 'queue', format('%s deliveries are on the wire for longer than an attempt may take', l.number),
            'Restart the workers, which send them again: select pg_terminate_backend(pid) from webhook.status'

@@ -295,6 +295,8 @@ select is(pg_temp.value_for('regress_webhook_publisher', format('select public.l
 select is(pg_temp.value_for('regress_webhook_one', format('select length(public.lent(%s))', :one)), '50',
           'it works for its owner');
 
+select is_empty($$select problem from webhook.check() where subject = 'access'$$, 'all is well with bindings');
+
 -- Where no role is bound, an application's function may serve everybody.
 alter function public.lent(bigint) owner to regress_webhook_all;
 savepoint nobody_bound;
@@ -309,6 +311,10 @@ select is(pg_temp.value_for('regress_webhook_one', format('select webhook.secret
           'nor gets anything of others');
 select is(pg_temp.attempt('regress_webhook_one', $$select webhook.create_endpoint('org_2', 'https://hooks.example.com/')$$),
           '42501 permission denied for organization "org_2"', 'nor acts for them');
+select results_eq($$select problem from webhook.check() where subject = 'access' order by 1$$,
+    $$select format('role "%s" was given access, but to no organization', r)
+        from unnest('{regress_webhook_one,regress_webhook_publisher,regress_webhook_two}'::text[]) r$$,
+    'webhook.check tells whose binding was lost');
 rollback to nobody_bound;
 
 -- A watch of a bound role emits for its organization only, whoever changes rows.
