@@ -10,8 +10,11 @@
 
 #include <signal.h>
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -22,6 +25,7 @@
 #include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/inval.h"
+#include "utils/syscache.h"
 
 #include "aside.h"
 #include "compat.h"
@@ -186,14 +190,56 @@ give_up(DatabaseSlot *slot)
 	LWLockRelease(wh_shared->lock);
 }
 
-static DatabaseSlot *
-find_slot(const char *name)
+static bool
+is_template(Oid database)
 {
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+may_create_databases(void)
+{
+	HeapTuple	tuple;
+	bool		result;
+
+	if (superuser())
+		return true;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * Who may not do it anyway must not make our workers leave.  A template may be
+ * copied by others than its owner.
+ */
+static bool
+may_have_it_alone(Node *statement, Oid database)
+{
+	if (!IsA(statement, CreatedbStmt))
+		return wh_compat_owns_database(database);
+	return may_create_databases() &&
+		(is_template(database) || wh_compat_owns_database(database));
+}
+
+static DatabaseSlot *
+find_slot(Node *statement)
+{
+	const char *name = database_of(statement);
 	Oid			database = name ? get_database_oid(name, true) : InvalidOid;
 	DatabaseSlot *slot = NULL;
 
-	/* Who may not do it anyway must not make our workers leave. */
-	if (!OidIsValid(database) || !wh_compat_owns_database(database))
+	if (!OidIsValid(database) || !may_have_it_alone(statement, database))
 		return NULL;
 	LWLockAcquire(wh_shared->lock, LW_SHARED);
 	slot = wh_shared_find(database);
@@ -248,7 +294,7 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 
 	if (IsTransactionState() && !commits_prepared(statement))
 	{
-		slot = find_slot(database_of(statement));
+		slot = find_slot(statement);
 		if (drops_extension(statement))
 			lock_outbox();
 		if (concerns_workers(statement))

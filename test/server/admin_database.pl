@@ -171,6 +171,23 @@ $node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr
 	'66 databases come and go');
 make_database('last');
 
+# a_template_of_somebody_else may be copied by who may create databases
+$t->sql('create role builder login createdb; create role visitor login');
+$t->sql('alter database last is_template true');
+takes_less_than(5, 'create database built template last', 'builder');
+arrives('copied by somebody else', $t->emit(database => 'last'));
+$t->sql('drop database built');
+my ($before) = $t->worker_pids('last');
+(undef, undef, $stderr) = $node->psql('postgres', 'create database built template last',
+	extra_params => [ '--username', 'visitor' ]);
+like($stderr, qr/permission denied to create database/, 'but by nobody else');
+is(($t->worker_pids('last'))[0], $before, 'for whom the worker does not leave');
+$t->sql('alter database last is_template false');
+(undef, undef, $stderr) = $node->psql('postgres', 'create database built template last',
+	extra_params => [ '--username', 'builder' ]);
+like($stderr, qr/permission denied to copy database/, 'and only templates');
+is(($t->worker_pids('last'))[0], $before, 'nor does it leave for who may not copy its database');
+
 # the_scout_cannot_connect: where it looks does not matter, so it looks elsewhere
 $t->sql('create database elsewhere');
 $t->install('elsewhere');
