@@ -79,5 +79,28 @@ select rolname from pg_roles where rolname = 'webhook';
 drop role regress_webhook_observer;
 create extension webhook;
 select count(*) from webhook.event;
+
+-- What there is does not depend on how the session reads strings.
+create temporary view definition as
+select pg_describe_object('pg_proc'::regclass, p.oid, 0) as object, pg_get_functiondef(p.oid) as text
+  from pg_proc p where p.pronamespace = to_regnamespace('webhook')
+union all
+select pg_describe_object('pg_class'::regclass, c.oid, 0), pg_get_viewdef(c.oid)
+  from pg_class c where c.relnamespace = to_regnamespace('webhook') and c.relkind = 'v'
+union all
+select pg_describe_object('pg_constraint'::regclass, c.oid, 0), pg_get_constraintdef(c.oid)
+  from pg_constraint c where c.connamespace = to_regnamespace('webhook')
+union all
+select 'comment on ' || pg_describe_object(d.classoid, d.objoid, d.objsubid), d.description
+  from pg_description d
+  join pg_depend e on (e.classid, e.objid) = (d.classoid, d.objoid) and e.deptype = 'e'
+  join pg_extension x on x.oid = e.refobjid and x.extname = 'webhook';
+create temporary table defined as table definition;
+drop extension webhook;
+set standard_conforming_strings = off;
+create extension webhook;
+reset standard_conforming_strings;
+select count(*) > 300 as is_everything from defined;
+select object from ((table definition except table defined) union all (table defined except table definition)) different;
 drop extension webhook;
 select count(*) as schemas from pg_namespace where nspname = 'webhook';

@@ -133,5 +133,5 @@ comment on function webhook._dashboard() is 'Internal: the lines of webhook.dash
 
 create view webhook.dashboard as select d as dashboard from webhook._dashboard() d;
 comment on view webhook.dashboard is
-    'What happens now, for \watch: workers, what waits, and the 20 endpoints to look at first with bars for the last hour; 120 columns, no look at the log';
+    E'What happens now, for \\watch: workers, what waits, and the 20 endpoints to look at first with bars for the last hour; 120 columns, no look at the log';
 comment on column webhook.dashboard.dashboard is 'One line; in the bars a character is four minutes, the last one is now, and both columns of an endpoint have the same scale';

@@ -4,7 +4,7 @@ create function webhook._labels(variadic pairs text[]) returns text
 language sql stable parallel safe
 return (
     select '{' || string_agg(format('%s="%s"', a[i],
-                   replace(replace(replace(a[i + 1], '\', '\\'), '"', '\"'), E'\n', '\n')), ',' order by i) || '}'
+                   replace(replace(replace(a[i + 1], E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n')), ',' order by i) || '}'
       from (select array['database', current_database()] || pairs) as labels(a)
      cross join lateral generate_subscripts(a, 1) as i
      where i % 2 = 1 and a[i + 1] is not null);

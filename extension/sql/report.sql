@@ -3,7 +3,7 @@
 create function webhook._html(words text) returns text
 language sql immutable parallel safe
 return regexp_replace(replace(replace(replace(replace(replace(words, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'),
-                                      '"', '&quot;'), '''', '&#39;'), '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]', '?', 'g');
+                                      '"', '&quot;'), '''', '&#39;'), E'[\\x01-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]', '?', 'g');
 comment on function webhook._html(text) is 'Internal: text as the content of an HTML element or attribute; control characters become question marks';
 
 create function webhook._style() returns text
@@ -231,6 +231,6 @@ comment on function webhook.report(interval) is 'The same about the time up to n
 create function webhook.report(since text default '24 hours') returns text
 language sql stable
 begin atomic
-    select case when since ~ '^\s*\d{4}-\d' then webhook.report(since::timestamptz) else webhook.report(since::interval) end;
+    select case when since ~ '^[[:space:]]*[0-9]{4}-[0-9]' then webhook.report(since::timestamptz) else webhook.report(since::interval) end;
 end;
 comment on function webhook.report(text) is 'The same for a literal: a duration such as 7 days, or a moment such as 2026-01-08 10:30';

@@ -27,14 +27,14 @@ end
 $$;
 
 create schema webhook authorization webhook;
-comment on schema webhook is 'Outgoing webhooks: emit events in a transaction, delivered signed over HTTPS. Start with \dt+ webhook.*';
+comment on schema webhook is E'Outgoing webhooks: emit events in a transaction, delivered signed over HTTPS. Start with \\dt+ webhook.*';
 
 create table webhook.event_type (
     name        text    primary key
                         constraint event_type_name_format
-                        check (name ~ '^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$' and length(name) <= 128)
+                        check (name ~ '^[a-z][a-z0-9_]*([.][a-z0-9_]+)+$' and length(name) <= 128)
                         constraint event_type_name_reserved
-                        check (name !~ '^webhook\.'),
+                        check (name !~ '^webhook[.]'),
     category    text    generated always as (split_part(name, '.', 1)) stored,
     description text    not null default '',
     example     json    not null default '{}' check (json_typeof(example) = 'object'),
@@ -189,7 +189,7 @@ comment on column webhook.attempt.is_redelivery is 'True when the event had been
 comment on column webhook.attempt.organization_id is 'Organization of the endpoint';
 comment on column webhook.attempt.outcome is 'succeeded, failed or cancelled on the attempt that ended the delivery; NULL when a retry followed';
 comment on column webhook.attempt.url is 'URL that was used';
-comment on column webhook.attempt.response_body is 'Response body as text; bytes that are no text as \xNN';
+comment on column webhook.attempt.response_body is E'Response body as text; bytes that are no text as \\xNN';
 comment on column webhook.attempt.error is 'Why it failed, in words; NULL after a success';
 comment on column webhook.attempt.error_class is 'dns, connect, tls, timeout, blocked, http (not 2xx), protocol, interrupted, internal or cancelled; NULL after a success';
 comment on column webhook.attempt.request_headers is 'Request headers as sent; NULL after a success unless webhook.log_headers = all';
@@ -301,8 +301,8 @@ returns setof record
 language sql stable strict set search_path to pg_catalog, pg_temp
 begin atomic
     select c.relname,
-           webhook._uuid_time((regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)'))[1]::uuid),
-           webhook._uuid_time((regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)'))[1]::uuid)
+           webhook._uuid_time((regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''([^'']+)'))[1]::uuid),
+           webhook._uuid_time((regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO [(]''([^'']+)'))[1]::uuid)
       from pg_inherits i
       join pg_class c on c.oid = i.inhrelid
      where i.inhparent = parent

@@ -32,7 +32,7 @@ select s.succeeded, s.failed, s.given_up, s.failures,
        make_interval(secs => s.seconds / nullif(s.succeeded + s.failed, 0)) as mean_duration,
        s.minutes_succeeded, s.minutes_failed, s.reset_at
   from webhook._stat_database() s;
-comment on view webhook.stat_database is 'Attempts of this database''s workers since the server started or webhook.stat_reset(), counted in shared memory; \x is recommended';
+comment on view webhook.stat_database is E'Attempts of this database''s workers since the server started or webhook.stat_reset(), counted in shared memory; \\x is recommended';
 comment on column webhook.stat_database.succeeded is 'Attempts that succeeded';
 comment on column webhook.stat_database.failed is 'Attempts that failed';
 comment on column webhook.stat_database.given_up is 'Deliveries that failed for good: no retry followed';
@@ -49,7 +49,7 @@ select s.endpoint_id, t.organization_id, t.name, t.url, s.succeeded, s.failed, s
        s.last_success_at, s.last_failure_at, s.last_error, s.minutes_succeeded, s.minutes_failed
   from webhook._stat_endpoints() s
   join webhook.endpoint t on t.id = s.endpoint_id;
-comment on view webhook.stat_endpoint is 'The same per endpoint, for the 2048 endpoints of the server that were used last; \x is recommended';
+comment on view webhook.stat_endpoint is E'The same per endpoint, for the 2048 endpoints of the server that were used last; \\x is recommended';
 comment on column webhook.stat_endpoint.endpoint_id is 'Endpoint';
 comment on column webhook.stat_endpoint.organization_id is 'Its organization';
 comment on column webhook.stat_endpoint.name is 'Its name, if it has one';

@@ -44,7 +44,7 @@ select d.created_at, d.event_type, d.organization_id, d.endpoint_id,
                        from webhook.attempt a
                       where a.event_id = d.event_id and a.endpoint_id = d.endpoint_id
                       order by a.attempt desc, a.started_at desc limit 1) a on true;
-comment on view webhook.delivery_log is 'One row per delivery with its last attempt and the payload that was sent, for people; \x is recommended';
+comment on view webhook.delivery_log is E'One row per delivery with its last attempt and the payload that was sent, for people; \\x is recommended';
 comment on column webhook.delivery_log.created_at is 'When a worker took it';
 comment on column webhook.delivery_log.event_type is 'Name of the event';
 comment on column webhook.delivery_log.organization_id is 'Organization of event and endpoint';

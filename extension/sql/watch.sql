@@ -309,7 +309,7 @@ select t.tgrelid::regclass as source, a[1] as event, webhook._watch_option(a, 'n
        a[2] as organization,
        coalesce(webhook._watch_option(a, 'condition'),
            case when t.tgqual is not null then
-               (regexp_match(pg_get_triggerdef(t.oid), 'WHEN \((.*)\) EXECUTE FUNCTION'))[1] end) as condition,
+               (regexp_match(pg_get_triggerdef(t.oid), 'WHEN [(](.*)[)] EXECUTE FUNCTION'))[1] end) as condition,
        nullif(a[3], '') as data,
        case when t.tgtype & 1 <> 0 then 'row' else 'statement' end as level,
        t.tgname as trigger,
@@ -330,7 +330,7 @@ comment on column webhook.watches.organization is 'Expression for the organizati
 comment on column webhook.watches.condition is 'Changes that do not satisfy it emit nothing; NULL: all emit';
 comment on column webhook.watches.data is 'Expression for the data; NULL: the row as JSON';
 comment on column webhook.watches.level is 'row or statement: how its trigger fires';
-comment on column webhook.watches.trigger is 'Name of its trigger, as \d shows it';
+comment on column webhook.watches.trigger is E'Name of its trigger, as \\d shows it';
 comment on column webhook.watches.is_enabled is 'False when its trigger does not fire: alter table ... enable trigger';
 comment on column webhook.watches.is_valid is 'False when the next change would fail or be missed';
 comment on column webhook.watches.problem is 'Why it is not valid';
