@@ -322,6 +322,21 @@ drop schema app cascade;
 reset search_path;
 
 --
+-- Names of all kinds
+--
+
+-- A temporary table beside one of its name: each is watched as itself.
+create table twin (org text, is_temporary boolean default false);
+create temporary table twin (org text, is_temporary boolean default true);
+select webhook.watch('twin', 'review.created', 'new.org');
+select tgrelid = 'pg_temp.twin'::regclass as is_temporary from pg_trigger where tgname = 'webhook_review.created';
+select webhook.watch('public.twin', 'review.started', 'new.org', data => 'new');
+insert into pg_temp.twin values ('org_abc123');
+insert into public.twin values ('org_abc123');
+select * from emitted();
+drop table pg_temp.twin, public.twin;
+
+--
 -- Partitions and inheritance
 --
 

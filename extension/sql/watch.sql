@@ -175,8 +175,10 @@ declare
     path    constant text := webhook._watch_option(arguments, 'search_path');
     options constant text[] := arguments || ('condition=' || condition);
     changed text;
-    template constant text := format('create or replace trigger %I after %s on %s %%s execute function webhook.emit_row(%%s)',
-                                     trigger, operation, source);
+    -- Qualified, since a temporary table may have the same name.
+    head    constant text := (select format('create or replace trigger %I after %s on %I.%I', trigger, operation,
+                                            n.nspname, c.relname)
+                                from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = source);
 begin
     perform webhook._check_watch(source, trigger, array_remove(options, null), type, false, true);
     if operation = 'update' then
@@ -193,15 +195,16 @@ begin
     end if;
     if condition is not null then
         begin
-            perform webhook._execute_under(format(template,
-                format(E'for each row when (%s(\n%s\n))', '(' || changed || ') and ', condition),
+            perform webhook._execute_under(format(
+                E'%s for each row when (%s(\n%s\n)) execute function webhook.emit_row(%s)',
+                head, '(' || changed || ') and ', condition,
                 (select string_agg(quote_literal(a), ', ') from unnest(arguments) a)), path);
             return;
         exception when feature_not_supported or invalid_object_definition then
             null;   -- a sub-select, or a row that this operation does not have
         end;
     end if;
-    perform webhook._execute_under(format(template,
+    perform webhook._execute_under(format('%s %s execute function webhook.emit_row(%s)', head,
         case when changed is not null then format('for each row when (%s)', changed)
              when operation = 'update' or not webhook._is_plain_table(source) then 'for each row'
              when operation = 'insert' then 'referencing new table as new_rows for each statement'
