@@ -336,6 +336,21 @@ insert into public.twin values ('org_abc123');
 select * from emitted();
 drop table pg_temp.twin, public.twin;
 
+-- Watched without a search_path, and watched again.
+create table lonely (org text);
+set search_path = '';
+select webhook.watch('public.lonely', 'review.created', 'new.org');
+select webhook.watch('public.lonely', 'review.created', 'new.org', data => $$pg_catalog.json_build_object('lonely', true)$$);
+create table public.tag as select 1 as id;
+\set SHOW_CONTEXT never
+select webhook.watch('public.lonely', 'review.started', 'new.org', condition => 'exists (select from tag)');
+\set SHOW_CONTEXT errors
+reset search_path;
+insert into lonely values ('org_abc123');
+select * from emitted();
+select webhook.unwatch('lonely', 'review.created');
+drop table lonely, tag;
+
 --
 -- Partitions and inheritance
 --

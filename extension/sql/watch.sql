@@ -276,7 +276,7 @@ returns name
 language sql volatile
 begin atomic
     select webhook._watch(source, event, organization, operation, condition, data, name,
-        (select string_agg(quote_ident(s), ', ') || ', ' from unnest(current_schemas(false)) s
+        (select coalesce(string_agg(quote_ident(s) || ', ', ''), '') from unnest(current_schemas(false)) s
           where s !~ '^pg_temp') || 'pg_temp');
 end;
 comment on function webhook.watch(regclass, text, text, text, text, text, text) is
