@@ -351,6 +351,22 @@ select * from emitted();
 select webhook.unwatch('lonely', 'review.created');
 drop table lonely, tag;
 
+-- What means something in a format string, or is not ASCII.
+create table "100% %s" (org text, "%I" int, "Größe" int, "ÉTÉ" int);
+select webhook.watch('"100% %s"', 'review.created', 'new.org', condition => 'new."%I" % 2 = 0');
+select webhook.watch('"100% %s"', 'review.started', 'new.org', 'update of "%I", "Größe", "ÉTÉ"', data => 'new');
+insert into "100% %s" values ('org_abc123', 1, 1, 1), ('org_abc123', 2, 2, 2);
+update "100% %s" set "Größe" = 3 where "%I" = 2;
+select * from emitted();
+alter table "100% %s" rename "Größe" to größe;
+alter table "100% %s" rename "ÉTÉ" to "ÉtÉ";
+select webhook.watch('"100% %s"', 'review.started', 'new.org', 'update of GRößE, ÉTÉ', data => 'new');
+select operation from webhook.watches where event = 'review.started';
+update "100% %s" set größe = 4 where "%I" = 2;
+update "100% %s" set "ÉtÉ" = 4 where "%I" = 2;
+select * from emitted();
+drop table "100% %s";
+
 --
 -- Partitions and inheritance
 --

@@ -66,20 +66,20 @@ returns record
 language plpgsql immutable set search_path to pg_catalog, pg_temp
 as $$
 declare
-    identifier constant text := '(?:"(?:[^"]|"")+"|[[:alpha:]_][[:alnum:]_$]*)';
-    rest  text := operation;
-    match text[];
+    identifier constant text := '(?:"(?:[^"]|"")+"|(?:[a-z_]|[^[:ascii:]])(?:[a-z0-9_$]|[^[:ascii:]])*)';
+    -- Blanks stand for any white space.
+    pattern    constant text := replace(
+        format('^ *(insert|update|delete|truncate)(?: +of +(%1$s(?: *, *%1$s)*))? *(?:$| (or) +(.+)$)', identifier),
+        ' ', '[[:space:]]');
+    rest  text collate "C" := operation;
+    match text[] collate "C";
 begin
     loop
-        match := regexp_match(rest, '^\s*(insert|update|delete|truncate)'
-            || '(?:\s+of\s+(' || identifier || '(?:\s*,\s*' || identifier || ')*))?'
-            || '\s*(?:$|\s(or)\s+(\S.*)$)', 'i');
+        match := regexp_match(rest, pattern, 'i');
         exit when match is null or (match[2] is not null and lower(match[1]) <> 'update');
         operations := operations || lower(match[1]);
         if match[2] is not null then
-            columns := array(select case when m[1] like '"%' then replace(substr(m[1], 2, length(m[1]) - 2), '""', '"')
-                                         else lower(m[1]) end
-                               from regexp_matches(match[2], identifier, 'g') m);
+            columns := array(select (parse_ident(m[1]))[1] from regexp_matches(match[2], identifier, 'gi') m);
         end if;
         rest := match[4];
         exit when rest is null;
