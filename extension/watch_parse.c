@@ -4,8 +4,8 @@
  *
  * The server's parser does it, with a hook that turns new and old into
  * parameters of the table's row type, so that positions in errors are those
- * in the expression as the user wrote it.  Nothing is evaluated here: a
- * superuser may look at watches of people he does not trust.
+ * in the expression as the user wrote it.  Nothing is evaluated here but what
+ * literals need; who looks at watches of others must see to that.
  */
 #include "postgres.h"
 

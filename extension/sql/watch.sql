@@ -54,12 +54,15 @@ begin
     end if;
     perform webhook._check_watch(source, trigger, arguments, type, has_table, false);
     return null;
-exception when others then
-    return sqlerrm;
+exception
+    when prohibited_sql_statement_attempted then
+        return null;    -- to tell would be to run something of it
+    when others then
+        return sqlerrm;
 end
 $$;
 comment on function webhook._watch_problem(regclass, name, text[], smallint, boolean) is
-    'Internal: why a watch would fail or miss changes; NULL when nothing is wrong. Only parses, so it is safe on anybody''s table';
+    'Internal: why a watch would fail or miss changes; NULL when nothing is wrong. Only parses and runs no function, so it is safe on anybody''s table';
 
 create function webhook._parse_operation(operation text, out operations text[], out columns text[])
 returns record

@@ -305,7 +305,11 @@ is_deeply(\@set, [], 'nor for a role or a database');
 # looking_at_hostile_watches_runs_nothing
 sql_as('manager', 'plain', "create table public.bait (org text, a int);
 	select webhook.watch('public.bait', 'review.created', 'new.org', condition => 'evil.is_fine()',
-		data => 'json_build_object(''a'', evil.is_fine())');");
+		data => 'json_build_object(''a'', evil.is_fine())');
+	create domain public.checked as int check (evil.is_fine());
+	create type public.pair as (a public.checked);
+	select webhook.watch('public.bait', 'review.started', 'new.org', data => '''(1)''::public.pair');
+	select webhook.watch('public.bait', 'review.failed', 'new.org', condition => '''{1}''::public.checked[] is null');");
 my $before = counted('plain');
 like($before, qr/postgres 0, webhook 0/, 'to watch runs nothing as somebody else');
 $t->sql("select count(*) from webhook.watches; select count(*) from webhook.check();", 'plain');
