@@ -9,6 +9,7 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -141,8 +142,26 @@ parse_only(Watch *watch)
 	PG_END_TRY();
 }
 
+/*
+ * Names mean what they mean to the owner of the table: who looks may have no
+ * way into the schemas they are in.  An error leaves the identity to the end
+ * of the (sub)transaction, as elsewhere in the server.
+ */
 static void
-check_watch(Watch *watch, int16 type, bool with_privileges)
+parse_as_owner(Watch *watch, Oid owner)
+{
+	Oid			user;
+	int			context;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	parse_only(watch);
+	SetUserIdAndSecContext(user, context);
+}
+
+static void
+check_watch(Watch *watch, Oid owner, int16 type, bool with_privileges)
 {
 	int			level;
 
@@ -151,7 +170,7 @@ check_watch(Watch *watch, int16 type, bool with_privileges)
 	if (with_privileges)
 		wh_watch_parse(watch);
 	else
-		parse_only(watch);
+		parse_as_owner(watch, owner);
 	check_row(&watch->expressions[WATCH_ORGANIZATION], type);
 	if (watch->expressions[WATCH_DATA].plan)
 		check_row(&watch->expressions[WATCH_DATA], type);
@@ -182,8 +201,8 @@ webhook_check_watch(PG_FUNCTION_ARGS)
 	for (int i = 0; i < nargs; i++)
 		args[i] = TextDatumGetCString(elements[i]);
 	wh_watch_check_type(trigger, type, PG_GETARG_BOOL(4));
-	check_watch(wh_watch_describe(rel, trigger, nargs, args), type,
-				PG_GETARG_BOOL(5));
+	check_watch(wh_watch_describe(rel, trigger, nargs, args),
+				rel->rd_rel->relowner, type, PG_GETARG_BOOL(5));
 	table_close(rel, AccessShareLock);
 	PG_RETURN_VOID();
 }

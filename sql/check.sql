@@ -5,6 +5,26 @@ alter role webhook nologin;
 -- A worker that is starting says so; all the rest is well.
 select subject, problem, hint from webhook.check() where subject not like 'worker%';
 
+-- Of a watch nothing is amiss that only the owner of its table can look up.
+create role regress_webhook_owner;
+create schema app authorization regress_webhook_owner;
+select webhook.grant_access('regress_webhook_owner', 'manager');
+set role regress_webhook_owner;
+set search_path = app;
+create table task (id bigint, organization_id text);
+create table label (task_id bigint, label text);
+create function shout(text) returns text language sql return upper($1);
+select webhook.watch('task', 'review.created', 'new.organization_id', data => $$json_build_object('task', shout(new.id::text))$$);
+select webhook.watch('task', 'review.started', 'new.organization_id', data => '(select row_to_json(l) from app.label l where l.task_id = new.id)');
+reset search_path;
+reset role;
+select subject, problem from webhook.check() where subject like 'watch%';
+drop function app.shout;
+select subject, problem from webhook.check() where subject like 'watch%';
+drop schema app cascade;
+drop owned by regress_webhook_owner;
+drop role regress_webhook_owner;
+
 -- A watch that a renamed column broke, an endpoint that lost its organization.
 create table review (id bigint, organization_id text);
 select webhook.watch('review', 'review.created', 'new.organization_id');

@@ -9,7 +9,7 @@ create function webhook._check_watch(
     source regclass, trigger name, arguments text[], type smallint, has_table boolean, with_privileges boolean)
 returns void language c strict as 'MODULE_PATHNAME', 'webhook_check_watch';
 comment on function webhook._check_watch(regclass, name, text[], smallint, boolean, boolean) is
-    'Internal: raise an error unless emit_row could run with these arguments on this table, by a trigger of this type (as in pg_trigger) that has a transition table or not; evaluates nothing of them';
+    'Internal: raise an error unless emit_row could run with these arguments on this table, by a trigger of this type (as in pg_trigger) that has a transition table or not; with_privileges: to whoever calls, with his rights, else to the owner of the table, running nothing of them';
 
 create function webhook._trigger_arguments(tgargs bytea, tgnargs smallint) returns text[]
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'webhook_trigger_arguments';
