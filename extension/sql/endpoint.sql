@@ -273,6 +273,9 @@ language plpgsql security definer set search_path to pg_catalog, pg_temp set pla
 -- definer: returns the secret once, which its caller cannot read from the table
 -- generic plans: others hold the secret, and plans can be logged
 as $$
+#variable_conflict use_column
+declare
+    is_known boolean := false;
 begin
     perform webhook._check_access(create_endpoint.organization_id);
     if create_endpoint.secret is not null and length(create_endpoint.secret) < 16 then
@@ -289,27 +292,32 @@ begin
                max_in_flight = create_endpoint.max_in_flight, rate_limit = create_endpoint.rate_limit
          where e.organization_id = create_endpoint.organization_id and e.name = create_endpoint.name
         returning e.id into endpoint_id;
-        if found then
-            if create_endpoint.headers is not null then
-                perform webhook._set_headers(endpoint_id, create_endpoint.headers);
-            end if;
-            if create_endpoint.secret is not null then
-                raise notice 'the secret of an endpoint that exists was not changed'
-                    using hint = format('Run: select webhook.rotate_secret(%s, secret => ...)', endpoint_id);
-            end if;
-            create_endpoint.secret := null;
-            return;
-        end if;
+        is_known := found;
     end if;
-    insert into webhook.endpoint (organization_id, url, events, description, name,
-                                  retry_schedule, timeout, max_in_flight, rate_limit)
-    values (create_endpoint.organization_id, create_endpoint.url, create_endpoint.events,
-            create_endpoint.description, create_endpoint.name,
-            create_endpoint.retry_schedule, create_endpoint.timeout,
-            create_endpoint.max_in_flight, create_endpoint.rate_limit)
-    returning id into endpoint_id;
+    if not is_known then
+        -- Somebody may make it at the same moment: then this waits, and updates.
+        insert into webhook.endpoint as e (organization_id, url, events, description, name,
+                                           retry_schedule, timeout, max_in_flight, rate_limit)
+        values (create_endpoint.organization_id, create_endpoint.url, create_endpoint.events,
+                create_endpoint.description, create_endpoint.name,
+                create_endpoint.retry_schedule, create_endpoint.timeout,
+                create_endpoint.max_in_flight, create_endpoint.rate_limit)
+            on conflict (organization_id, name) do update
+           set url = excluded.url, events = excluded.events, description = excluded.description,
+               retry_schedule = excluded.retry_schedule, timeout = excluded.timeout,
+               max_in_flight = excluded.max_in_flight, rate_limit = excluded.rate_limit
+        returning e.id, e.revision > 1 into endpoint_id, is_known;
+    end if;
     if create_endpoint.headers is not null then
         perform webhook._set_headers(endpoint_id, create_endpoint.headers);
+    end if;
+    if is_known then
+        if create_endpoint.secret is not null then
+            raise notice 'the secret of an endpoint that exists was not changed'
+                using hint = format('Run: select webhook.rotate_secret(%s, secret => ...)', endpoint_id);
+        end if;
+        create_endpoint.secret := null;
+        return;
     end if;
     if create_endpoint.secret is not null then
         update webhook.endpoint_secret s set secret = create_endpoint.secret

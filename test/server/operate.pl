@@ -70,6 +70,24 @@ is(scalar($t->receiver->journal(qr/transaction/)), 1, 'and sends');
 is($t->sql("select count(*) from webhook.attempt where url = '$url'"),
 	0, 'its log belongs to the transaction');
 
+# two_sessions_create_an_endpoint_of_one_name, as two servers that start a release
+my @servers = ($t->session, $t->session);
+my $made = $servers[0]->query_safe("begin;
+	select endpoint_id from webhook.create_endpoint('org_1', '$url/1', name => 'release')");
+$servers[1]->query_until(qr/begun/, "\\echo begun
+	select endpoint_id, secret is null, 'known' from webhook.create_endpoint('org_1', '$url/2', name => 'release',
+		headers => '{\"X-A\": \"2\"}');\n");
+$t->wait_for_sql("select count(*) = 1 from pg_stat_activity where wait_event = 'transactionid'");
+$servers[0]->query_safe('commit');
+is($servers[1]->query_until(qr/known|ERROR/, ''), "$made|t|known\n", 'the second one updates what the first one made');
+$_->quit for @servers;
+is( $t->sql("select url, count(distinct secret), count(distinct header.name) from webhook.endpoint
+		join webhook.endpoint_secret on endpoint_id = id
+		join webhook.endpoint_header header on header.endpoint_id = id
+		where id = $made group by 1"),
+	"$url/2|1|1", 'to what it was told, with one secret');
+$t->sql("delete from webhook.endpoint where id = $made");
+
 # a_failed_test_is_a_result_and_counts_nothing
 my $failing = $t->endpoint('/status/500', events => "'{team.*}'");
 is( $t->sql("select status, error, error_class from webhook.test($failing)"),
