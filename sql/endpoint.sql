@@ -125,4 +125,16 @@ select id, organization_id, name, url from webhook.endpoint order by id;
 select count(*) = (select count(*) from webhook.endpoint) as one_secret_each
   from webhook.endpoint_secret;
 
+-- Functions check and make a secret in sessions that restore dumps, too.
+begin;
+set local check_function_bodies = off;
+select endpoint_id, secret is not null as has_secret
+  from webhook.create_endpoint('org_xyz789', 'https://hooks.example.com/restored') \gset
+select :'has_secret' as has_secret;
+select webhook.rotate_secret(:endpoint_id) as rotated \gset
+select webhook.secret(:endpoint_id) = :'rotated' as is_rotated;
+select revision from webhook.endpoint where id = :endpoint_id;
+select webhook.create_endpoint('org_xyz789', 'ftp://hooks.example.com/');
+rollback;
+
 drop extension webhook;

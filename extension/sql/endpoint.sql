@@ -270,8 +270,10 @@ create function webhook.create_endpoint(
     max_in_flight int default null, rate_limit numeric default null, headers json default null)
 returns record
 language plpgsql security definer set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan
+set check_function_bodies to on
 -- definer: returns the secret once, which its caller cannot read from the table
 -- generic plans: others hold the secret, and plans can be logged
+-- function bodies: a session that restores a dump is let off checks; not here
 as $$
 #variable_conflict use_column
 declare
@@ -346,8 +348,10 @@ comment on function webhook.secret(bigint) is 'The newest signing secret of an e
 create function webhook.rotate_secret(endpoint_id bigint, overlap interval default '24 hours', secret text default null)
 returns text
 language plpgsql security definer set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan
+set check_function_bodies to on
 -- definer: secrets are written through this function only
 -- generic plans: others hold the secret, and plans can be logged
+-- function bodies: as for create_endpoint
 as $$
 declare
     fresh text := coalesce(rotate_secret.secret, webhook._make_secret());
