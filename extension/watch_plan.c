@@ -3,9 +3,9 @@
  *		A watch as its trigger describes it: expressions, ready to be run.
  *
  * Prepared once per session, trigger and user (rights decide what the planner
- * may inline), kept until the table changes.  Plans of queries follow other
- * changes by themselves; expressions that are kept without a plan call nothing
- * that could change.
+ * may inline), kept until the table or a schema changes.  Plans of queries
+ * follow other changes by themselves; expressions that are kept without a plan
+ * call nothing and name nothing that could change.
  */
 #include "postgres.h"
 
@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
+#include "utils/syscache.h"
 
 #include "watch_plan.h"
 
@@ -54,6 +55,13 @@ mark_stale(Datum arg, Oid relid)
 	}
 }
 
+/* A schema was renamed, perhaps one that names are looked up in. */
+static void
+mark_all_stale(Datum arg, int cacheid, uint32 hashvalue)
+{
+	mark_stale(arg, InvalidOid);
+}
+
 static void
 make_cache(void)
 {
@@ -65,6 +73,7 @@ make_cache(void)
 	cache = hash_create("webhook watches", 32, &control,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	CacheRegisterRelcacheCallback(mark_stale, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, mark_all_stale, (Datum) 0);
 }
 
 /* The value of an option in a trigger argument, or NULL. */
@@ -186,6 +195,20 @@ calls(Expr *expression, check_function_callback is_kind)
 }
 
 /*
+ * Whether an expression holds the oid of a relation, as that of nextval('s')
+ * does.  Plans notice when it is gone.
+ */
+static bool
+names_relation(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Const))
+		return ((Const *) node)->consttype == REGCLASSOID;
+	return expression_tree_walker(node, names_relation, context);
+}
+
+/*
  * Whether an expression can be run without a plan: no query in it, and only
  * the server's own functions, since others may be replaced.
  */
@@ -193,7 +216,8 @@ static bool
 is_simple(const Query *query, Expr *expression)
 {
 	return query->rtable == NIL && query->cteList == NIL &&
-		!query->hasSubLinks && !calls(expression, is_users_function);
+		!query->hasSubLinks && !calls(expression, is_users_function) &&
+		!names_relation((Node *) expression, NULL);
 }
 
 static void

@@ -47,7 +47,7 @@ struct Watch
 	WatchExpression expressions[WATCH_EXPRESSIONS];
 	bool		needs_plans;	/* some expression is not simple */
 	bool		needs_path;		/* some expression may look names up */
-	bool		is_stale;		/* its table changed since */
+	bool		is_stale;		/* its table or a schema changed since */
 	bool		is_replaced;	/* the cache has forgotten it */
 	int			uses;			/* calls that are running it */
 };

@@ -367,6 +367,28 @@ update "100% %s" set "ÉtÉ" = 4 where "%I" = 2;
 select * from emitted();
 drop table "100% %s";
 
+-- A sequence that was made again, and a schema that was renamed, for who has
+-- prepared the watch.
+create schema app;
+create sequence app.number;
+create table app.ticket (org text);
+create function app.shout(text) returns text language sql return upper($1);
+set search_path = app, public;
+select webhook.watch('ticket', 'review.created', 'new.org', data => $$json_build_object('number', nextval('number'))$$);
+set search_path = public;
+create trigger by_hand after insert on app.ticket for each row
+    execute function webhook.emit_row('review.failed', 'new.org', $$json_build_object('shout', shout('a'))$$);
+insert into app.ticket values ('org_abc123');
+drop sequence app.number;
+create sequence app.number start 100;
+insert into app.ticket values ('org_abc123');
+select webhook.unwatch('app.ticket', 'review.created');
+insert into app.ticket values ('org_abc123');
+alter schema app rename to apps;
+insert into apps.ticket values ('org_abc123');
+select * from emitted();
+drop schema apps cascade;
+
 --
 -- Partitions and inheritance
 --
