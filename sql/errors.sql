@@ -105,6 +105,8 @@ insert into webhook.endpoint (organization_id, url, status)
 values ('org_abc123', 'https://hooks.example.com/x', null);
 select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', name => '');
 \echo :LAST_ERROR_SQLSTATE
+select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', name => repeat('ž', 257));
+\echo :LAST_ERROR_SQLSTATE
 
 -- Changes are checked like new rows, and so are plain statements.
 insert into webhook.endpoint (id, organization_id, url)
@@ -313,6 +315,8 @@ select webhook.recover(1, '2026-01-09', '2026-01-08');
 \echo :LAST_ERROR_SQLSTATE
 select webhook.replay(1, 'infinity', '-infinity');
 select webhook.recover(1, now(), status => 'pending');
+select webhook.recover(1, now(), status => null);
+\echo :LAST_ERROR_SQLSTATE
 select webhook.recover(4711, now());
 begin;
 update webhook.endpoint set status = 'disabled' where id = 1001;

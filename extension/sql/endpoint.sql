@@ -110,6 +110,12 @@ begin
         raise exception 'endpoint name must not be empty'
             using errcode = 'check_violation', hint = 'Use null for an endpoint without a name.';
     end if;
+    if length(endpoint.name) > 256 then
+        raise exception 'endpoint name is too long'
+            using errcode = 'check_violation',
+                  detail = format('It has %s characters, and at most 256 are possible.', length(endpoint.name)),
+                  hint = 'Keep what it is for in the description.';
+    end if;
     if endpoint.status is null or endpoint.status not in ('enabled', 'paused', 'disabled') then
         raise exception 'invalid endpoint status "%"', coalesce(endpoint.status, 'null')
             using errcode = 'check_violation', hint = 'Use enabled, paused or disabled.';
@@ -331,7 +337,7 @@ begin
 end
 $$;
 comment on function webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval, int, numeric, json) is
-    'Create an endpoint; returns its id and its secret, which is made unless given (16 characters or more). headers: an object of names and values. With a name that exists in the organization: updates that endpoint, same id, secret NULL, its headers stay unless given. Errors: 22023, unknown organization 23503, no URL 23502, empty name or a limit out of range 23514';
+    'Create an endpoint; returns its id and its secret, which is made unless given (16 characters or more). headers: an object of names and values. With a name that exists in the organization: updates that endpoint, same id, secret NULL, its headers stay unless given. Errors: 22023, unknown organization 23503, no URL 23502, a name that is empty or longer than 256 characters or a limit out of range 23514';
 
 create function webhook.secret(endpoint_id bigint) returns text
 language sql stable strict security definer set search_path to pg_catalog, pg_temp

@@ -233,7 +233,11 @@ declare
     queued bigint;
 begin
     perform webhook._check_range(since, until);
-    if coalesce(recover.status, '') not in ('succeeded', 'failed', 'cancelled') then
+    if recover.status is null then
+        raise exception 'the status of deliveries to recover must not be null'
+            using errcode = 'null_value_not_allowed', hint = 'Use failed, cancelled or succeeded.';
+    end if;
+    if recover.status not in ('succeeded', 'failed', 'cancelled') then
         raise exception 'deliveries with the status "%" cannot be recovered', recover.status
             using errcode = 'invalid_parameter_value', hint = 'Use failed, cancelled or succeeded.';
     end if;
@@ -257,7 +261,7 @@ begin
 end
 $$;
 comment on function webhook.recover(bigint, timestamptz, timestamptz, text) is
-    'Deliver again what ended at an endpoint between two times as failed (or cancelled, or succeeded): same ids and bytes, attempt numbers continue, schedules start anew; returns how many. Tests are left out. Errors: NULL times 22004, times in the wrong order or another status 22023, unknown endpoint P0002, disabled 55000';
+    'Deliver again what ended at an endpoint between two times as failed (or cancelled, or succeeded): same ids and bytes, attempt numbers continue, schedules start anew; returns how many. Tests are left out. Errors: NULL times or status 22004, times in the wrong order or another status 22023, unknown endpoint P0002, disabled 55000';
 
 create function webhook.replay(endpoint_id bigint, since timestamptz, until timestamptz default now()) returns bigint
 language plpgsql security definer set search_path to pg_catalog, pg_temp

@@ -103,7 +103,7 @@ insert into refused values
     ('22004', $$select webhook.replay(1001, now(), null)$$),
     ('22023', $$select webhook.recover(1001, now(), now() - interval '1 s')$$),
     ('22023', $$select webhook.replay(1001, 'infinity')$$),
-    ('22023', $$select webhook.recover(1001, '-infinity', status => null)$$),
+    ('22004', $$select webhook.recover(1001, '-infinity', status => null)$$),
     ('22023', $$select webhook.recover(1001, '-infinity', status => 'sending')$$),
     ('22004', $$select webhook.test(1001, null)$$),
     ('P0002', $$select webhook.explain(null)$$),
