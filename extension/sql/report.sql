@@ -224,7 +224,9 @@ comment on function webhook.report(timestamptz) is
 create function webhook.report(since interval) returns text
 language sql stable
 begin atomic
-    select webhook.report(clock_timestamp() - since);
+    -- Not so long that there is no such moment.
+    select webhook.report(clock_timestamp() - greatest(least(since, current_setting('webhook.retention')::interval * 2), '-1 day'))
+     where since is not null;
 end;
 comment on function webhook.report(interval) is 'The same about the time up to now';
 
