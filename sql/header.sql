@@ -115,6 +115,10 @@ select endpoint_id, name from webhook.endpoint_header;
 select value from webhook.endpoint_header;
 \echo :LAST_ERROR_SQLSTATE
 update webhook.endpoint_header set value = value || '7';
+insert into webhook.endpoint_header values (1, 'X-Api-Key', '789')
+    on conflict (endpoint_id, name) do update set value = excluded.value;
+insert into webhook.endpoint_header values (1, 'X-Api-Key', '789')
+    on conflict (endpoint_id, name) do update set value = '789';
 set role regress_webhook_support;
 select endpoint_id, name from webhook.endpoint_header;
 select value from webhook.endpoint_header;
