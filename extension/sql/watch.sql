@@ -185,15 +185,18 @@ declare
 begin
     perform webhook._check_watch(source, trigger, array_remove(options, null), type, false, true);
     if operation = 'update' then
-        -- Columns of types without an equality of their own are compared as bytes.
+        -- As bytes are compared types without equality, and those with one that a
+        -- restored dump does not find, as citext.
         select string_agg(format(case when t.typcategory in ('B', 'D', 'E', 'I', 'N', 'S', 'T')
+                                           and (t.typtype <> 'b' or t.typnamespace = 'pg_catalog'::regnamespace)
                                         or t.oid in ('uuid'::regtype, 'jsonb'::regtype, 'bytea'::regtype)
                                       then 'old.%1$I is distinct from new.%1$I'
                                       else 'pg_catalog.record_image_ne(row(old.%1$I), row(new.%1$I))' end, a.attname),
                           ' or ' order by a.attnum)
           into changed
           from pg_attribute a
-          join pg_type t on t.oid = a.atttypid
+          join pg_type d on d.oid = a.atttypid
+          join pg_type t on t.oid = case d.typtype when 'd' then d.typbasetype else d.oid end
          where a.attrelid = source and a.attname = any (columns);
     end if;
     if condition is not null then
