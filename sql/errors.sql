@@ -307,6 +307,17 @@ select webhook.redeliver(null, null);
 select webhook.explain(null);
 select webhook.forget(event_id => null);
 select webhook.forget(organization_id => null);
+-- Where nothing can be written
+begin read only;
+select webhook.test(1001);
+\echo :LAST_ERROR_SQLSTATE
+rollback;
+begin read only;
+select webhook.adopt();
+rollback;
+set default_transaction_read_only = on;
+call webhook.drain();
+reset default_transaction_read_only;
 -- Ranges of deliveries
 set timezone to 'UTC';
 select webhook.recover(1, null);

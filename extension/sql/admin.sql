@@ -30,6 +30,7 @@ declare
     queued bigint := 0;
     more   bigint;
 begin
+    perform webhook._check_writable('webhook.adopt()');
     lock table webhook.cursor in share row exclusive mode;
     -- A cursor that was deleted: all that is visible counts as taken.
     insert into webhook.cursor (origin, shards, low)

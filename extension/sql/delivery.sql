@@ -207,6 +207,21 @@ returns table (status int, duration interval, response_headers text, response_bo
 language c volatile strict rows 1 as 'MODULE_PATHNAME', 'webhook_send_test';
 comment on function webhook._send_test(uuid, bigint) is 'Internal: send one event to one endpoint from this session, and wait';
 
+create function webhook._check_writable(command text) returns void
+language plpgsql stable set search_path to pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('transaction_read_only')::boolean then
+        raise exception 'cannot execute % in a read-only transaction', command
+            using errcode = 'read_only_sql_transaction',
+                  hint = case when pg_is_in_recovery() then 'This server is a standby: ask its primary.'
+                              else 'Use a transaction that may write; see default_transaction_read_only.' end;
+    end if;
+end
+$$;
+comment on function webhook._check_writable(text) is
+    'Internal: raise 25006 where nothing can be written, in the words of the server, for what would fail with those of some statement within';
+
 create function webhook.test(endpoint_id bigint, event text default 'webhook.test',
     out status int, out duration interval, out response_body text, out error text, out error_class text)
 returns record
@@ -218,6 +233,7 @@ declare
     event_id     uuid;
     sent         record;
 begin
+    perform webhook._check_writable('webhook.test()');
     select t.organization_id into organization
       from webhook.endpoint t
      where t.id = test.endpoint_id and webhook._has_access(t.organization_id, 'manager');

@@ -58,6 +58,7 @@ create function webhook._drain_begin() returns bigint
 language sql volatile security definer set search_path to pg_catalog, pg_temp
 -- definer: operations are not granted
 begin atomic
+    select webhook._check_writable('webhook.drain()');
     delete from webhook.operation o where o.kind = 'drain' and o.pid = pg_backend_pid();    -- interrupted
     insert into webhook.operation (kind, started_at, total)
     values ('drain', clock_timestamp(), webhook._undelivered())

@@ -53,6 +53,12 @@ for my $node ($standby, $cascaded)
 	my (undef, undef, $stderr) = $node->psql('postgres',
 		"select webhook.emit('review.completed', 'org_1', '{}')");
 	like($stderr, qr/cannot execute webhook.emit\(\) in a read-only transaction/, 'emit is refused');
+	for my $statement ('select webhook.adopt()', 'select webhook.test(1)', 'call webhook.drain()')
+	{
+		my ($name) = $statement =~ / (.*)\(/;
+		(undef, undef, $stderr) = $node->psql('postgres', "\\set VERBOSITY verbose\n$statement");
+		like($stderr, qr/25006: cannot execute $name\(\) in a read-only transaction\nHINT: .*standby/, "$name too");
+	}
 }
 is(scalar($t->receiver->journal), 15, 'only the primary has sent');
 
