@@ -93,6 +93,11 @@ grant pg_read_server_files to webhook;
 alter role webhook createrole;
 select problem, hint from webhook.check() where subject = 'role webhook';
 alter role webhook nocreaterole;
+-- Or owns nothing any more.
+begin;
+reassign owned by webhook to regress_webhook_member;
+select problem, hint from webhook.check() where subject = 'role webhook' and problem ~ 'owns the tables';
+rollback;
 drop table review;
 drop extension webhook;
 

@@ -37,7 +37,13 @@ begin atomic
     select format('it is a member of role "%s"', o.rolname), format('It needs no rights of others.  Run: revoke %I from webhook', o.rolname)
       from pg_auth_members a
       join pg_roles r on r.oid = a.member and r.rolname = 'webhook'
-      join pg_roles o on o.oid = a.roleid;
+      join pg_roles o on o.oid = a.roleid
+    union all
+    select format('role "%s" owns the tables of the extension', o.rolname),
+           format('Workers start in databases where role webhook owns something.  If that role owns nothing else here, run: reassign owned by %I to webhook', o.rolname)
+      from pg_class c
+      join pg_roles o on o.oid = c.relowner and o.rolname <> 'webhook'
+     where c.oid = 'webhook.event'::regclass;
 end;
 comment on function webhook._check_role() is 'Internal: the part of check() about the role that owns everything; also asked by CREATE EXTENSION';
 
