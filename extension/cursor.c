@@ -20,6 +20,10 @@
 #include "settings.h"
 #include "statement.h"
 
+/* Shards of which it is stored that they were taken: see note_shards. */
+static int64 noted;
+static int64 being_noted;		/* by this transaction */
+
 static Statement find_extension = {
 	"select oid, extversion from pg_extension where extname = 'webhook'",
 	SPI_OK_SELECT, 0, {0}
@@ -242,10 +246,6 @@ wh_queue_load_cursors(int64 shards, Cursor **cursors)
 		wh_queue_unpack_cursor(&(*cursors)[i]);
 	return (int) count;
 }
-
-/* Shards of which it is stored that they were taken: see note_shards. */
-static int64 noted;
-static int64 being_noted;		/* by this transaction */
 
 /* What the transaction has noted counts when it commits. */
 static void
