@@ -14,8 +14,10 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_relation.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
+#include "utils/rel.h"
 #include "utils/wait_event.h"
 
 /* Out of postgres.h since 16. */
@@ -106,6 +108,18 @@ wh_compat_init_range_table(EState *estate, RangeTblEntry *entry)
 #else
 	ExecInitRangeTable(estate, list_make1(entry));
 #endif
+}
+
+/* Columns that no tuple holds came with 18: what computes one, or NULL. */
+static inline Node *
+wh_compat_virtual_column(Relation rel, int number)
+{
+#if PG_VERSION_NUM >= 180000
+	if (TupleDescAttr(RelationGetDescr(rel), number - 1)->attgenerated ==
+		ATTRIBUTE_GENERATED_VIRTUAL)
+		return build_generation_expression(rel, number);
+#endif
+	return NULL;
 }
 
 /* 16 learned to leave out indexes that do not summarize. */

@@ -26,6 +26,7 @@
 
 #include "access.h"
 #include "outbox.h"
+#include "watch_computed.h"
 #include "watch_plan.h"
 
 PG_FUNCTION_INFO_V1(webhook_emit_row);
@@ -39,6 +40,7 @@ typedef struct WatchRun
 	ParamListInfo rows;			/* new and old */
 	ExprContext *context;		/* its per-tuple memory is reset for a row */
 	ExprState  *states[WATCH_EXPRESSIONS];	/* of the simple ones */
+	ComputedColumns *computed;	/* NULL: tuples hold all columns */
 	OutboxWriter *writer;		/* NULL until the first event */
 	const WatchExpression *running; /* NULL between expressions */
 } WatchRun;
@@ -228,6 +230,8 @@ set_tuple(WatchRun *run, int number, HeapTuple tuple)
 {
 	TupleDesc	desc = RelationGetDescr(run->trigger->tg_relation);
 
+	if (tuple && run->computed)
+		tuple = wh_computed_fill(run->computed, run->context, tuple);
 	set_row(run, number,
 			tuple ? heap_copy_tuple_as_datum(tuple, desc) : (Datum) 0,
 			tuple == NULL);
@@ -272,7 +276,7 @@ emit_statement(WatchRun *run)
 		CHECK_FOR_INTERRUPTS();
 		ResetExprContext(run->context);
 		old = MemoryContextSwitchTo(run->context->ecxt_per_tuple_memory);
-		set_row(run, number, ExecFetchSlotHeapTupleDatum(slot), false);
+		set_tuple(run, number, ExecFetchSlotHeapTuple(slot, false, NULL));
 		emit_change(run);
 		/* The slot holds a tuple that it frees: not in a row's memory. */
 		MemoryContextSwitchTo(old);
@@ -289,6 +293,8 @@ prepare_run(WatchRun *run)
 	run->rows = makeParamList(WATCH_PARAM_OLD);
 	run->context = CreateStandaloneExprContext();
 	run->context->ecxt_param_list_info = run->rows;
+	run->computed = wh_computed_begin(run->watch,
+									  RelationGetDescr(run->trigger->tg_relation));
 	for (int role = 0; role < WATCH_EXPRESSIONS; role++)
 	{
 		Expr	   *simple = run->watch->expressions[role].simple;
@@ -303,6 +309,7 @@ finish_run(WatchRun *run)
 {
 	if (run->writer)
 		wh_outbox_close(run->writer);
+	wh_computed_end(run->computed);
 	FreeExprContext(run->context, true);
 }
 

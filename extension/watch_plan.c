@@ -24,6 +24,7 @@
 #include "utils/plancache.h"
 #include "utils/syscache.h"
 
+#include "watch_computed.h"
 #include "watch_plan.h"
 
 typedef struct CacheKey
@@ -272,6 +273,7 @@ prepare_watch(Relation rel, const Trigger *trigger)
 	Watch	   *watch = wh_watch_describe(rel, trigger->tgname,
 										  trigger->tgnargs, trigger->tgargs);
 
+	wh_computed_describe(watch, rel);
 	SPI_connect();
 	wh_watch_parse(watch);
 	for (int role = 0; role < WATCH_EXPRESSIONS; role++)

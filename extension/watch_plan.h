@@ -45,6 +45,7 @@ struct Watch
 	char	   *event;
 	char	   *search_path;	/* under which expressions are parsed and run */
 	WatchExpression expressions[WATCH_EXPRESSIONS];
+	Expr	  **computed;		/* by column, what no tuple holds; or NULL */
 	bool		needs_plans;	/* some expression is not simple */
 	bool		needs_path;		/* some expression may look names up */
 	bool		is_stale;		/* its table or a schema changed since */

@@ -407,6 +407,24 @@ select * from emitted();
 drop table typed;
 drop schema types cascade;
 
+-- Generated columns have their value, also where it is stored nowhere, as it may
+-- be since release 18: in statements, rows, conditions and old rows.
+select format('create table computed (gone int, org text, a int, twice int generated always as (a * 2) %1$s,
+                   word text generated always as (''a'' || org) %1$s)',
+              case when current_setting('server_version_num')::int < 180000 then 'stored' else 'virtual' end) as statement \gset
+:statement;
+alter table computed drop gone;
+select webhook.watch('computed', 'review.created', 'new.org');
+select webhook.watch('computed', 'review.completed', 'old.org', 'delete');
+select webhook.watch('computed', 'review.started', 'new.org', 'update of twice', data => $$json_build_object('old', old.twice, 'new', new.twice)$$);
+select webhook.watch('computed', 'review.failed', $$substr(new.word, 2)$$, condition => 'new.twice = (select 4)');
+insert into computed values ('org_abc123', 1), ('org_abc123', 2), ('org_abc123', null);
+update computed set a = a where a = 1;
+update computed set a = 3 where a = 1;
+delete from computed where a = 2;
+select * from emitted();
+drop table computed;
+
 --
 -- Partitions and inheritance
 --
