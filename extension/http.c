@@ -321,8 +321,12 @@ cut_unwanted(HttpClient *client, const struct epoll_event *events, int count)
 	{
 		curl_socket_t socket = (curl_socket_t) events[i].data.u64;
 
-		if (!wh_socket_is_wanted(socket))
+		if (wh_socket_is_wanted(socket))
+			continue;
+		if (events[i].events & ~EPOLLOUT)
 			wh_socket_cut(client->epoll, socket);
+		else
+			wh_socket_ignore_output(client->epoll, socket, events[i].data.u64);
 	}
 }
 

@@ -98,6 +98,13 @@ wh_socket_is_wanted(curl_socket_t socket)
 }
 
 void
+wh_socket_ignore_output(int epoll, curl_socket_t socket, uint64_t tag)
+{
+	add_or_change(epoll, socket, EPOLLIN, tag);
+	sockets[socket].events = EPOLLIN;
+}
+
+void
 wh_socket_cut(int epoll, curl_socket_t socket)
 {
 	struct sockaddr none = {.sa_family = AF_UNSPEC};

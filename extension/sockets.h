@@ -28,6 +28,10 @@ extern void wh_socket_watch(int epoll, curl_socket_t socket, int what,
 /* Whether a request waits for a socket of the set. */
 extern bool wh_socket_is_wanted(curl_socket_t socket);
 
+/* That one which is not wanted can be written to is no event. */
+extern void wh_socket_ignore_output(int epoll, curl_socket_t socket,
+									uint64_t tag);
+
 /* End the connection of one that is not wanted, as libcurl will find. */
 extern void wh_socket_cut(int epoll, curl_socket_t socket);
 
