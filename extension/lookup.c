@@ -154,7 +154,7 @@ wh_lookup_begin(Transfer *transfer)
 	char	   *url;
 	size_t		length;
 
-	if (transfer->is_sent)
+	if (wh_transfer_is_sent(transfer))
 		return false;
 	if (curl_easy_getinfo(transfer->easy, CURLINFO_EFFECTIVE_URL, &url) != CURLE_OK ||
 		!find_host(url, &host, &length) || is_address(host, length))

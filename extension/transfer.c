@@ -49,6 +49,16 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	return opened;
 }
 
+bool
+wh_transfer_is_sent(const Transfer *transfer)
+{
+	long		sent;
+
+	return transfer->is_begun &&
+		(curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent) != CURLE_OK ||
+		 sent > 0);
+}
+
 /*
  * libcurl is about to send.  It does so again, unasked, when a connection that
  * served others breaks before the answer: an attempt is one request.
@@ -60,9 +70,9 @@ begin_request(void *arg, char *our_address, char *their_address, int our_port,
 	Transfer   *transfer = arg;
 	struct curl_tlssessioninfo *tls;
 
-	if (transfer->is_sent)
+	if (wh_transfer_is_sent(transfer))
 		return CURL_PREREQFUNC_ABORT;
-	transfer->is_sent = true;
+	transfer->is_begun = true;
 	if (curl_easy_getinfo(transfer->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK)
 		transfer->connection = tls->internals;
 	return CURL_PREREQFUNC_OK;
@@ -304,7 +314,7 @@ wh_transfer_prepare(Transfer *transfer, const HttpRequest *request)
 void
 wh_transfer_restart(Transfer *transfer)
 {
-	transfer->is_blocked = transfer->is_dialled = transfer->is_sent = false;
+	transfer->is_blocked = transfer->is_dialled = transfer->is_begun = false;
 	transfer->is_flooded = transfer->is_deferred = false;
 	transfer->socket_error = 0;
 	transfer->name = 0;
@@ -347,7 +357,7 @@ wh_transfer_finish(Transfer *transfer, CURLcode code)
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (code == CURLE_WRITE_ERROR && answer->is_body_cut)
 		code = CURLE_OK;		/* we stopped it ourselves, at the cap */
-	if (code == CURLE_COULDNT_RESOLVE_HOST && transfer->is_sent)
+	if (code == CURLE_COULDNT_RESOLVE_HOST && wh_transfer_is_sent(transfer))
 		code = CURLE_ABORTED_BY_CALLBACK;	/* as in begin_request */
 	result->status = (int) status;
 	result->error_class = wh_http_classify(transfer, code);

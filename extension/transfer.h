@@ -25,7 +25,7 @@ typedef struct Transfer
 	bool		is_blocked;		/* an address was refused */
 	bool		is_dialled;		/* an address was accepted */
 	int			socket_error;	/* errno, where no socket could be opened */
-	bool		is_sent;		/* its request was begun */
+	bool		is_begun;		/* libcurl began its request */
 	bool		is_flooded;		/* bytes came that are no part of an answer */
 	bool		is_deferred;	/* libcurl let go of it before its look-up */
 	bool		is_called;		/* and may do it now */
@@ -70,6 +70,12 @@ extern bool wh_transfer_prepare(Transfer *transfer,
 
 /* Start the clock anew, after a wait. */
 extern void wh_transfer_restart(Transfer *transfer);
+
+/*
+ * Whether some of its request has left.  It has not where a connection that was
+ * open turns out to be broken at the first byte.
+ */
+extern bool wh_transfer_is_sent(const Transfer *transfer);
 
 /* Put down in the result how the transfer ended. */
 extern void wh_transfer_finish(Transfer *transfer, CURLcode code);
