@@ -93,6 +93,7 @@ select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', secr
 
 -- Limits, states and names: without the URL, which may carry a token.
 select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', timeout => '0s');
+select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', timeout => '-1 year 360 days 1 ms');
 \echo :LAST_ERROR_SQLSTATE
 select webhook.create_endpoint('org_abc123', 'https://hooks.example.com/x', max_in_flight => 0);
 \echo :LAST_ERROR_SQLSTATE
@@ -209,6 +210,7 @@ select webhook.test(1001, 'review.*');
 select webhook.rotate_secret(4711);
 \echo :LAST_ERROR_SQLSTATE
 select webhook.rotate_secret(1001, secret => 'too short');
+select webhook.rotate_secret(1001, secret => repeat('x', 1025));
 \echo :LAST_ERROR_SQLSTATE
 select webhook.rotate_secret(1001, overlap => '-1 hour');
 \echo :LAST_ERROR_SQLSTATE

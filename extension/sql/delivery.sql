@@ -2,7 +2,7 @@
 
 create function webhook._next_attempt_at(schedule interval[], failures int, ended_at timestamptz) returns timestamptz
 language sql stable parallel safe
-return ended_at + schedule[failures];
+return ended_at + make_interval(secs => extract(epoch from schedule[failures])::float8);
 comment on function webhook._next_attempt_at(interval[], int, timestamptz) is
     'Internal: when to retry after the n-th failed attempt that ended then; NULL when the schedule is used up';
 

@@ -87,8 +87,7 @@ begin
         return;
     end if;
     if array_ndims(schedule) <> 1 or array_lower(schedule, 1) <> 1 or cardinality(schedule) > 32
-       or exists (select from unnest(schedule) d
-                   where d is null or d < interval '0' or d > interval '1 year') then
+       or array_position(schedule, null) is not null or not webhook._is_schedule(schedule) then
         raise exception 'invalid retry schedule'
             using errcode = 'invalid_parameter_value',
                   detail = 'A retry schedule is a list of up to 32 delays, none of them null, negative or over a year.',
@@ -120,7 +119,7 @@ begin
         raise exception 'invalid endpoint status "%"', coalesce(endpoint.status, 'null')
             using errcode = 'check_violation', hint = 'Use enabled, paused or disabled.';
     end if;
-    if endpoint.timeout not between interval '1 ms' and interval '1 hour' then
+    if extract(epoch from endpoint.timeout) not between 0.001 and 3600 then
         raise exception 'invalid endpoint timeout'
             using errcode = 'invalid_parameter_value',
                   detail = format('The timeout is %s.', endpoint.timeout),
@@ -269,6 +268,27 @@ end
 $$;
 comment on function webhook._note_imported_secret(text) is 'Internal: NOTICE for a secret that cannot make webhook-signature';
 
+create function webhook._check_secret(secret text) returns void
+language plpgsql immutable set search_path to pg_catalog, pg_temp
+set plan_cache_mode to force_generic_plan       -- see create_endpoint
+as $$
+begin
+    if length(secret) < 16 then
+        raise exception 'endpoint secret is too short'
+            using errcode = 'invalid_parameter_value',
+                  detail = format('It has %s characters, and at least 16 are needed.', length(secret)),
+                  hint = 'Leave it out, and a strong one is made.';
+    end if;
+    if length(secret) > 1024 then
+        raise exception 'endpoint secret is too long'
+            using errcode = 'invalid_parameter_value',
+                  detail = format('It has %s characters, and at most 1024 are possible.', length(secret)),
+                  hint = 'Leave it out, and a strong one is made.';
+    end if;
+end
+$$;
+comment on function webhook._check_secret(text) is 'Internal: raise 22023 unless a secret has 16 to 1024 characters';
+
 create function webhook.create_endpoint(
     organization_id text, url text, events text[] default '{*}', description text default null,
     name text default null, out endpoint_id bigint, inout secret text default null,
@@ -286,12 +306,7 @@ declare
     is_known boolean := false;
 begin
     perform webhook._check_access(create_endpoint.organization_id);
-    if create_endpoint.secret is not null and length(create_endpoint.secret) < 16 then
-        raise exception 'endpoint secret is too short'
-            using errcode = 'invalid_parameter_value',
-                  detail = format('It has %s characters, and at least 16 are needed.', length(create_endpoint.secret)),
-                  hint = 'Leave it out, and a strong one is made.';
-    end if;
+    perform webhook._check_secret(create_endpoint.secret);
     if create_endpoint.name is not null then
         update webhook.endpoint e
            set url = create_endpoint.url, events = create_endpoint.events,
@@ -337,7 +352,7 @@ begin
 end
 $$;
 comment on function webhook.create_endpoint(text, text, text[], text, text, text, interval[], interval, int, numeric, json) is
-    'Create an endpoint; returns its id and its secret, which is made unless given (16 characters or more). headers: an object of names and values. With a name that exists in the organization: updates that endpoint, same id, secret NULL, its headers stay unless given. Errors: 22023, unknown organization 23503, no URL 23502, a name that is empty or longer than 256 characters or a limit out of range 23514';
+    'Create an endpoint; returns its id and its secret, which is made unless given (16 to 1024 characters). headers: an object of names and values. With a name that exists in the organization: updates that endpoint, same id, secret NULL, its headers stay unless given. Errors: 22023, unknown organization 23503, no URL 23502, a name that is empty or longer than 256 characters or a limit out of range 23514';
 
 create function webhook.secret(endpoint_id bigint) returns text
 language sql stable strict security definer set search_path to pg_catalog, pg_temp
@@ -362,12 +377,7 @@ as $$
 declare
     fresh text := coalesce(rotate_secret.secret, webhook._make_secret());
 begin
-    if length(fresh) < 16 then
-        raise exception 'endpoint secret is too short'
-            using errcode = 'invalid_parameter_value',
-                  detail = format('It has %s characters, and at least 16 are needed.', length(fresh)),
-                  hint = 'Leave it out, and a strong one is made.';
-    end if;
+    perform webhook._check_secret(fresh);
     if overlap < interval '0' then
         raise exception 'overlap of secrets must not be negative'
             using errcode = 'invalid_parameter_value', hint = 'Use interval ''0'' to drop the old secret at once.';
@@ -389,7 +399,7 @@ begin
 end
 $$;
 comment on function webhook.rotate_secret(bigint, interval, text) is
-    'Give an endpoint a new secret and return it; the one before stays in webhook-signature for the overlap, an older one is dropped. Errors: unknown endpoint P0002, secret shorter than 16 characters 22023';
+    'Give an endpoint a new secret and return it; the one before stays in webhook-signature for the overlap, an older one is dropped. Errors: unknown endpoint P0002, secret shorter than 16 or longer than 1024 characters 22023';
 
 create function webhook.verify(payload text, signature text, secret text) returns boolean
 language c immutable parallel safe as 'MODULE_PATHNAME', 'webhook_verify';

@@ -94,6 +94,7 @@ begin atomic
     ('manager', true, 'execute', 'function webhook._check_events(text[])'),
     ('manager', true, 'execute', 'function webhook._check_limits(webhook.endpoint)'),
     ('manager', true, 'execute', 'function webhook._check_schedule(interval[])'),
+    ('manager', true, 'execute', 'function webhook._is_schedule(interval[])'),
     ('manager', true, 'execute', 'function webhook._nearest(text, text[])'),
     ('manager', true, 'execute', 'function webhook._operational_events()'),
 

@@ -1,7 +1,7 @@
 -- Retries as a function of inputs: the schedule, how many attempts failed, and
 -- when the last of them ended.
 begin;
-select plan(21);
+select plan(26);
 
 \set ended '''2026-01-08 10:30:00.123456+00'''
 
@@ -57,6 +57,13 @@ select is(array_agg(at - timestamptz '2026-01-08 10:30:00+00' order by n),
           'four requests, each delay from the end of the failed attempt')
   from attempt;
 
+-- A delay is so many seconds, whatever the clocks of a time zone do.
+set local timezone to 'Europe/Berlin';
+select is(webhook._next_attempt_at('{1 day}', 1, '2026-03-28 12:00'),
+          timestamptz '2026-03-29 13:00', 'a day has 24 hours');
+select is(webhook._next_attempt_at('{1 mon}', 1, '2026-02-01 00:00'),
+          timestamptz '2026-03-03 00:00', 'a month has 30 days');
+
 -- What may stand in a schedule.
 create function pg_temp.check_of(schedule text) returns text
 language plpgsql as $$
@@ -71,6 +78,9 @@ select is(pg_temp.check_of(schedule), expected, format('schedule %s: %s',
           left(coalesce(schedule, 'NULL'), 30), expected))
   from (values (null, 'fine'), ('{}', 'fine'), ('{1s,0s,2 days}', 'fine'),
                ('{-1s}', '22023'), ('{1s,NULL}', '22023'),
+               -- They compare as nothing, and are years.
+               ('{"293000 years -105480000 days"}', '22023'), ('{"-1 year 360 days"}', '22023'),
+               ('{{1s},{2s}}', '22023'),
                (array_fill(interval '1s', '{33}')::text, '22023')
        ) as t(schedule, expected);
 

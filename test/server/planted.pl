@@ -91,7 +91,11 @@ is($t->sql("select count(*) from webhook.attempt where event_id = '$merged'"), 1
 # not fire, and ends by itself when it came in all the same.
 my $endpoint = $t->endpoint('/ok');
 for my $row ([ endpoint => timeout => '1000 years' ], [ endpoint => timeout => '-1 s' ],
+	[ endpoint => timeout => '100 years -36000 days 1 ms' ], [ endpoint => timeout => '-1 year 360 days 1 ms' ],
 	[ endpoint => retry_schedule => '{1s,170000000 years}' ], [ endpoint => retry_schedule => '{-1 s}' ],
+	[ endpoint => retry_schedule => '{293000 years -105480000 days}' ],
+	[ endpoint => id => 0 ], [ endpoint => id => -1 ], [ endpoint => revision => 0 ],
+	[ endpoint_secret => secret => 'x' x 1025 ],
 	[ queue => attempts => 2147483647 ], [ queue => first_attempt => -2147483648 ],
 	[ queue => interruptions => 2147483647 ])
 {
