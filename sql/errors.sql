@@ -207,6 +207,8 @@ select webhook.test(1001, 'review.complete');
 \echo :LAST_ERROR_SQLSTATE
 select webhook.test(1001, 'review.*');
 \echo :LAST_ERROR_SQLSTATE
+update webhook.endpoint set status = 'disabled', disabled_reason = repeat('x', 1001) where id = 1001;
+\echo :LAST_ERROR_SQLSTATE
 select webhook.rotate_secret(4711);
 \echo :LAST_ERROR_SQLSTATE
 select webhook.rotate_secret(1001, secret => 'too short');

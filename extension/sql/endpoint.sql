@@ -119,6 +119,11 @@ begin
         raise exception 'invalid endpoint status "%"', coalesce(endpoint.status, 'null')
             using errcode = 'check_violation', hint = 'Use enabled, paused or disabled.';
     end if;
+    if length(endpoint.disabled_reason) > 1000 then
+        raise exception 'reason for disabling an endpoint is too long'
+            using errcode = 'check_violation',
+                  detail = format('It has %s characters, and at most 1000 are possible.', length(endpoint.disabled_reason));
+    end if;
     if extract(epoch from endpoint.timeout) not between 0.001 and 3600 then
         raise exception 'invalid endpoint timeout'
             using errcode = 'invalid_parameter_value',

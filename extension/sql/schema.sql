@@ -73,7 +73,7 @@ create table webhook.endpoint (
     status          text        not null default 'enabled'
                                 check (status in ('enabled', 'paused', 'disabled')),
     disabled_at     timestamptz,
-    disabled_reason text,
+    disabled_reason text        check (length(disabled_reason) <= 1000),
     retry_schedule  interval[]  check (webhook._is_schedule(retry_schedule)),
     timeout         interval    check (extract(epoch from timeout) between 0.001 and 3600),
     created_at      timestamptz not null default clock_timestamp(),
@@ -94,7 +94,7 @@ comment on column webhook.endpoint.events is 'Subscription: exact names, categor
 comment on column webhook.endpoint.description is 'Free text for people';
 comment on column webhook.endpoint.status is 'enabled; paused: deliveries wait; disabled: waiting deliveries become cancelled and no new ones are made';
 comment on column webhook.endpoint.disabled_at is 'When it was disabled; NULL unless status is disabled';
-comment on column webhook.endpoint.disabled_reason is 'Why it was disabled, in words; NULL when nobody said';
+comment on column webhook.endpoint.disabled_reason is 'Why it was disabled, in words, up to 1000 characters; NULL when nobody said';
 comment on column webhook.endpoint.retry_schedule is 'Delays between attempts, each from the end of the failed attempt; NULL: webhook.retry_schedule; empty: one attempt';
 comment on column webhook.endpoint.timeout is 'Wall clock of one attempt, name look-up and TLS included; NULL: webhook.timeout';
 comment on column webhook.endpoint.created_at is 'Receives events emitted from this moment on';
