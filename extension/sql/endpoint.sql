@@ -160,7 +160,9 @@ begin
     if webhook._is_restoring() then
         return new;
     end if;
-    if not exists (select from webhook.organization where id = new.organization_id) then
+    -- One without its organization must not stop the worker, which disables it.
+    if (tg_op = 'INSERT' or new.organization_id is distinct from old.organization_id)
+       and not exists (select from webhook.organization where id = new.organization_id) then
         raise exception 'unknown organization "%"', coalesce(new.organization_id, 'null')
             using errcode = 'foreign_key_violation',
                   hint = case when new.organization_id is null then 'See: select id, name from webhook.organization'

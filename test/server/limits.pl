@@ -206,6 +206,19 @@ Webhook::wait_until('the news of 410', undef,
 my (undef, $second) = told('webhook.endpoint_disabled', 3);
 is($second->{reason}, 'the receiver answered 410 Gone', 'so is one by 410');
 
+# gone_without_its_organization: nobody else waits for that.
+my ($orphan, $deleted) = lonely('/gone?orphan');
+my $bystander = $t->endpoint('/ok/bystander');
+$t->sql("begin;
+	select webhook.emit('review.completed', '$deleted', '{}');
+	set local session_replication_role = replica;
+	delete from webhook.organization where id = '$deleted';
+	commit;");
+$t->wait_for_sql("select status = 'disabled' from webhook.endpoint where id = $orphan");
+$t->emit;
+$t->wait_for_journal(1, qr{^/ok/bystander$});
+pass('an endpoint without its organization is disabled by 410, and others get their events');
+
 # who_fails_is_written_down_once
 $t->wait_until_done;
 is($t->sql("select count(*) from webhook.failing where endpoint_id = $failing"),
