@@ -55,8 +55,9 @@ must_be_stored(const Endpoint *endpoint, TimestampTz now)
 		now - endpoint->stored_at >= STORE_US;
 }
 
+/* As of a failure of its own: that time passes is no failure. */
 static bool
-is_hopeless(const Endpoint *endpoint, TimestampTz now)
+has_failed_for_long(const Endpoint *endpoint, TimestampTz now)
 {
 	return endpoint->failing_since != 0 && wh_disable_after > 0 &&
 		now - endpoint->failing_since >= wh_disable_after * USECS_PER_SEC;
@@ -74,6 +75,7 @@ wh_health_note(const Delivery *delivery)
 			endpoint->succeeded_at = Max(endpoint->succeeded_at, now);
 			if (endpoint->failing_since <= now)
 				endpoint->failing_since = 0;
+			endpoint->is_hopeless = false;
 			break;
 		case HTTP_INTERNAL:
 			return;				/* our own trouble */
@@ -81,9 +83,10 @@ wh_health_note(const Delivery *delivery)
 			endpoint->is_silent = delivery->result->status == 0;
 			if (endpoint->failing_since == 0 && now > endpoint->succeeded_at)
 				endpoint->failing_since = now;
+			endpoint->is_hopeless = has_failed_for_long(endpoint, now);
 	}
 	is_pending |= has_recovered(endpoint) || must_be_stored(endpoint, now) ||
-		is_hopeless(endpoint, now);
+		endpoint->is_hopeless;
 }
 
 static void
@@ -106,7 +109,7 @@ add_verdict(Endpoint *endpoint, void *arg)
 		verdicts->since[verdicts->failing_count++] =
 			TimestampTzGetDatum(endpoint->failing_since);
 	}
-	if (is_hopeless(endpoint, verdicts->now))
+	if (endpoint->is_hopeless)
 		verdicts->hopeless[verdicts->hopeless_count++] = id;
 }
 
@@ -116,6 +119,7 @@ note_stored(Endpoint *endpoint, void *arg)
 {
 	const Verdicts *verdicts = arg;
 
+	endpoint->is_hopeless = false;
 	if (!has_recovered(endpoint) && !must_be_stored(endpoint, verdicts->now))
 		return;
 	endpoint->failing_stored = endpoint->failing_since;

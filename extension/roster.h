@@ -54,7 +54,9 @@ typedef struct Endpoint
 
 	TimestampTz succeeded_at;	/* last success; 0: none seen */
 	TimestampTz failing_since;	/* first failure after it; 0: none */
-	bool		is_silent;		/* and the last one was not even answered */
+	bool		is_hopeless;	/* failed for webhook.disable_after when it last
+								 * failed, and not judged yet */
+	bool		is_silent;		/* the last failure was not even answered */
 	TimestampTz failing_stored; /* what webhook.failing says; 0: no row */
 	TimestampTz stored_at;		/* when that was written */
 } Endpoint;

@@ -81,7 +81,12 @@ begin atomic
       from unnest(failing, since) as n(endpoint_id, since)
       join webhook.endpoint t on t.id = n.endpoint_id
     on conflict on constraint failing_pkey do update set since = excluded.since;
-    select webhook._disable_endpoints(hopeless, format('every attempt failed for %s', webhook._disable_after()));
+    -- The table knows better than the worker, whose attempt may be older than another chance.
+    select webhook._disable_endpoints(array_agg(t.id), format('every attempt failed for %s', webhook._disable_after()))
+      from webhook.endpoint t
+      join webhook.failing f on f.endpoint_id = t.id
+     where t.id = any (hopeless) and t.status = 'enabled'
+       and clock_timestamp() - f.since >= webhook._disable_after();
 end;
 comment on function webhook._judge_endpoints(bigint[], bigint[], timestamptz[], bigint[]) is
-    'Internal: write down which endpoints succeed again and which began to fail, and disable those that fail for webhook.disable_after';
+    'Internal: write down which endpoints succeed again and which began to fail, and disable those that fail for webhook.disable_after, unless paused or given another chance';

@@ -265,4 +265,54 @@ $t->sql("update webhook.endpoint set status = 'enabled' where id = $failing");
 is($t->sql("select count(*) from webhook.failing where endpoint_id = $failing"),
 	0, 'enabled again, it starts anew');
 
+# only_its_own_failure_judges_an_endpoint: not that time passes until another fails.
+$t->node->append_conf('postgresql.conf', 'webhook.disable_after = 2s');
+$t->node->restart;
+$t->wait_for_workers;
+
+# One that failed once, so long ago.
+sub failing_for_long
+{
+	my ($url, $schedule) = @_;
+	my ($id, $owner) = lonely($url, retry_schedule => "'{$schedule}'");
+
+	$t->emit(organization => $owner);
+	$t->wait_for_sql("select exists (select from webhook.failing
+		where endpoint_id = $id and clock_timestamp() - since > '2.1s')");
+	return ($id, $owner);
+}
+
+# Return when all that is to be judged has been.
+sub let_another_fail
+{
+	my ($id, $owner) = lonely('/status/500?another', retry_schedule => "'{}'");
+
+	$t->emit(organization => $owner);
+	$t->wait_for_sql("select exists (select from webhook.failing where endpoint_id = $id)");
+}
+
+sub status_of
+{
+	return $t->sql("select status from webhook.endpoint where id = $_[0]");
+}
+
+my ($quiet, $silence) = failing_for_long('/status/500?quiet', '');
+let_another_fail();
+is(status_of($quiet), 'enabled', 'one that is not tried is not disabled');
+$t->emit(organization => $silence);
+$t->wait_for_sql("select status = 'disabled' from webhook.endpoint where id = $quiet");
+pass('its next failure disables it');
+
+$t->sql("update webhook.endpoint set url = url || '_again', status = 'enabled' where id = $quiet");
+let_another_fail();
+is(status_of($quiet), 'enabled', 'what failed before another chance does not count');
+
+my ($paused, $pause) = failing_for_long('/status/500?paused', '1h');
+$t->sql("update webhook.endpoint set status = 'paused' where id = $paused");
+emit_many(3, $pause);
+let_another_fail();
+is(status_of($paused), 'paused', 'one that is paused stays so');
+wait_for_status($paused, 'pending', 4);
+pass('and so does what waits for it');
+
 done_testing();
