@@ -23,7 +23,8 @@
 #define STORE_US (60 * USECS_PER_SEC)
 
 static Statement judge = {
-	"select webhook._judge_endpoints($1, $2, $3, $4)", SPI_OK_SELECT, 4,
+	"select j.id from webhook._judge_endpoints($1, $2, $3, $4) as j(id)",
+	SPI_OK_SELECT, 4,
 	{INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID}
 };
 
@@ -119,11 +120,30 @@ note_stored(Endpoint *endpoint, void *arg)
 {
 	const Verdicts *verdicts = arg;
 
+	if (endpoint->is_being_changed)
+	{
+		endpoint->is_being_changed = false;
+		is_pending = true;
+		return;
+	}
 	endpoint->is_hopeless = false;
 	if (!has_recovered(endpoint) && !must_be_stored(endpoint, verdicts->now))
 		return;
 	endpoint->failing_stored = endpoint->failing_since;
 	endpoint->stored_at = verdicts->now;
+}
+
+/* They are judged later. */
+static void
+note_being_changed(uint64 count)
+{
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		is_null;
+		Datum		id = wh_statement_column(i, 1, &is_null);
+
+		wh_roster_get(DatumGetInt64(id))->is_being_changed = true;
+	}
 }
 
 void
@@ -152,8 +172,8 @@ wh_health_judge(void)
 								   verdicts.failing_count, TIMESTAMPTZOID);
 	values[3] = wh_statement_array(verdicts.hopeless, NULL,
 								   verdicts.hopeless_count, INT8OID);
-	wh_statement_run(&judge, values, NULL, false);
+	note_being_changed(wh_statement_run(&judge, values, NULL, false));
 	wh_session_commit(false);
-	wh_roster_visit(note_stored, &verdicts);
 	is_pending = false;
+	wh_roster_visit(note_stored, &verdicts);
 }

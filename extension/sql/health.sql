@@ -72,21 +72,35 @@ return justify_hours(current_setting('webhook.disable_after')::interval);
 comment on function webhook._disable_after() is 'Internal: the setting webhook.disable_after';
 
 create function webhook._judge_endpoints(recovered bigint[], failing bigint[], since timestamptz[], hopeless bigint[])
-returns void
-language sql volatile set search_path to pg_catalog, pg_temp
-begin atomic
-    delete from webhook.failing where endpoint_id = any (recovered);
+returns setof bigint
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+declare
+    judged bigint[] := recovered || failing || hopeless;
+    free bigint[];
+begin
+    -- Who changes an endpoint has its row, and then that of webhook.failing, until the end of
+    -- a transaction: nobody waits for that.  What is free stays as it is from here on.
+    free := array(select t.id from webhook.endpoint t
+                   where t.id = any (judged)
+                   order by t.id for no key update skip locked);
+    delete from webhook.failing f
+     where f.endpoint_id in (select unnest(recovered) intersect select unnest(free));
     insert into webhook.failing as f (endpoint_id, since)
-    select t.id, n.since
+    select n.endpoint_id, n.since
       from unnest(failing, since) as n(endpoint_id, since)
-      join webhook.endpoint t on t.id = n.endpoint_id
+     where n.endpoint_id in (select unnest(free))
     on conflict on constraint failing_pkey do update set since = excluded.since;
     -- The table knows better than the worker, whose attempt may be older than another chance.
-    select webhook._disable_endpoints(array_agg(t.id), format('every attempt failed for %s', webhook._disable_after()))
-      from webhook.endpoint t
-      join webhook.failing f on f.endpoint_id = t.id
-     where t.id = any (hopeless) and t.status = 'enabled'
-       and clock_timestamp() - f.since >= webhook._disable_after();
-end;
+    perform webhook._disable_endpoints(array_agg(t.id), format('every attempt failed for %s', webhook._disable_after()))
+       from webhook.endpoint t
+       join webhook.failing f on f.endpoint_id = t.id
+      where t.id in (select unnest(hopeless) intersect select unnest(free)) and t.status = 'enabled'
+        and clock_timestamp() - f.since >= webhook._disable_after();
+    return query
+    select t.id from webhook.endpoint t
+     where t.id = any (judged) and t.id not in (select unnest(free));
+end
+$$;
 comment on function webhook._judge_endpoints(bigint[], bigint[], timestamptz[], bigint[]) is
-    'Internal: write down which endpoints succeed again and which began to fail, and disable those that fail for webhook.disable_after, unless paused or given another chance';
+    'Internal: write down which endpoints succeed again and which began to fail, and disable those that fail for webhook.disable_after, unless paused or given another chance; returns those that are being changed, which are to be judged later';

@@ -149,6 +149,22 @@ $session->query_safe('rollback');
 $t->sql("update webhook.endpoint set status = 'enabled' where id = $other");
 $t->wait_until_done;
 
+# an_endpoint_that_recovers_is_being_changed in a transaction that stays open
+my $moody = $t->endpoint('/status/500,200?moody', retry_schedule => "'{3s}'", events => "'{billing.*}'");
+push @events, $t->emit(event => 'billing.credits_low');
+$t->wait_for_sql("select exists (select from webhook.failing where endpoint_id = $moody)");
+$session->query_safe("begin; update webhook.endpoint set url = url || '_new' where id = $moody");
+my $trouble = $t->sql('select last_error_at from webhook.status');
+$t->wait_for_sql("select exists (select from webhook.attempt where endpoint_id = $moody and outcome = 'succeeded')");
+emit_and_wait('an endpoint that recovers is being changed') for 1 .. 5;
+is($t->sql('select last_error_at from webhook.status'), $trouble,
+	'an endpoint that recovers is being changed: the worker does not wait for that');
+$session->query_safe('rollback');
+emit_and_wait('the change is over');
+$t->wait_for_sql("select not exists (select from webhook.failing where endpoint_id = $moody)");
+pass('and its recovery is written down later');
+$t->sql("delete from webhook.endpoint where id = $moody");
+
 # a_row_that_is_on_the_wire_is_locked: what others were answered is recorded
 my $slow = $t->endpoint('/delay/2000/200?row', timeout => "'10s'", events => "'{billing.*}'");
 my $locked = $t->emit(event => 'billing.credits_low');
