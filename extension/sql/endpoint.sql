@@ -160,6 +160,9 @@ begin
     if webhook._is_restoring() then
         return new;
     end if;
+    if tg_op = 'INSERT' then
+        perform webhook._hold_organization(new.organization_id);
+    end if;
     -- One without its organization must not stop the worker, which disables it.
     if (tg_op = 'INSERT' or new.organization_id is distinct from old.organization_id)
        and not exists (select from webhook.organization where id = new.organization_id) then

@@ -20,6 +20,19 @@ end
 $$;
 comment on function webhook._check_organization() is 'Internal: trigger; its endpoints and events would stay with the old id';
 
+create function webhook._hold_organization(id text) returns boolean
+language plpgsql security definer set search_path to pg_catalog, pg_temp
+-- definer: to lock a row is to be allowed to change it
+as $$
+begin
+    perform from webhook.organization o
+      where o.id = _hold_organization.id and webhook._has_access(o.id, 'manager')
+        for key share;
+    return found;
+end
+$$;
+comment on function webhook._hold_organization(text) is 'Internal: wait for whoever deletes an organization, and keep it until the transaction ends; false when there is none, or for others';
+
 create function webhook._organization_deleted() returns trigger
 language plpgsql security definer set search_path to pg_catalog, pg_temp
 -- definer: the cascade reaches tables that are not granted

@@ -90,6 +90,7 @@ begin atomic
     -- What the checks of an endpoint, which run as the manager, need.
     ('manager', true, 'execute', 'function webhook._is_restoring()'),
     ('manager', true, 'execute', 'function webhook._next_xid()'),
+    ('manager', true, 'execute', 'function webhook._hold_organization(text)'),
     ('manager', true, 'execute', 'function webhook._check_url(text)'),
     ('manager', true, 'execute', 'function webhook._check_events(text[])'),
     ('manager', true, 'execute', 'function webhook._check_limits(webhook.endpoint)'),

@@ -81,6 +81,7 @@ insert into matrix values
      $$select webhook.forget(organization_id => 'org_1')$$, '42501'),
     ('forget(uuid)', '', '', 'X', 'X', $$select webhook.forget(event_id => '$2')$$, 'P0002'),
     ('grant_access(regrole,text,text)', '', '', '', '', null, null),
+    ('_hold_organization(text)', '', '', 'X', 'X', $$select webhook._hold_organization('org_1')$$, 'false'),
     ('openmetrics()', '', 'X', 'X', '', null, null),
     ('preview(bigint,text,json)', '', '', 'X', 'X',
      $$select webhook.preview($1, 'review.created', '{}'::json)$$, 'P0002'),

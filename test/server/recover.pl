@@ -287,6 +287,25 @@ is( $t->sql("select d.status, x.verdict, x.explanation from webhook.delivery d
 $t->wait_for_sql("select exists (select from webhook.delivery where endpoint_id = $leaving and status = 'failed')");
 pass('and fails without a retry');
 
+# made_while_its_organization_is_deleted: whoever is second sees what the first did.
+$t->sql("select webhook.set_organization('left', 'x')");
+my ($maker, $deleter) = ($t->session, $t->session);
+my $left = $t->receiver->url('/ok/left');
+$maker->query_safe("begin; select webhook.create_endpoint('left', '$left')");
+$deleter->query_until(qr/begun/, "\\echo begun\ndelete from webhook.organization where id = 'left';\n");
+$t->wait_for_sql("select not exists (select from webhook.organization where id = 'left')
+	or exists (select from pg_stat_activity where wait_event_type = 'Lock' and query ~ '^delete')");
+$maker->query_safe('commit');
+$deleter->query_safe('select');
+is($t->sql("select count(*) from webhook.endpoint where organization_id = 'left'"), 0,
+	'an endpoint is not left behind by its organization');
+$t->sql("select webhook.set_organization('left', 'x')");
+$deleter->query_safe("begin; delete from webhook.organization where id = 'left'");
+like($t->sql_error("set lock_timeout = '100ms'; select webhook.create_endpoint('left', '$left')"), qr/^55P03/,
+	'nor made for one that is being deleted');
+$deleter->query_safe('commit');
+$_->quit for $maker, $deleter;
+
 # a_hundred_thousand: one statement, whatever its size.
 $t->sql("update webhook.endpoint set status = 'paused' where id = $late");
 $t->sql("insert into webhook.attempt (event_id, endpoint_id, started_at, delivery_created_at, duration,
