@@ -18,7 +18,7 @@ begin
          where started_at < clock_timestamp() - interval '1 day';
         -- What is much comes in turns, and dropping last: its locks are short.
         return webhook._expire_keys(10000) < 10000 and webhook._expire_waiting(10000) < 10000
-           and webhook._drop_expired() = 0;
+           and coalesce(webhook._drop_expired() = 0, false);
     exception when lock_not_available or deadlock_detected then
         return false;
     end;
@@ -92,7 +92,7 @@ begin
             return 1;
         exception
             when lock_not_available or deadlock_detected then
-                return 0;   -- in use: the next run tries again
+                return null;
             when others then
                 get stacked diagnostics reason = pg_exception_detail;
                 raise warning 'could not drop partition "%": %', part.name, sqlerrm using detail = reason;
@@ -101,7 +101,7 @@ begin
     return 0;
 end
 $$;
-comment on function webhook._drop_expired() is 'Internal: drop the oldest partition beyond webhook.retention that holds nothing untaken or unfinished; returns how many, 0 or 1';
+comment on function webhook._drop_expired() is 'Internal: drop the oldest partition beyond webhook.retention that holds nothing untaken or unfinished; returns how many, 0 or 1, or null when it was in use';
 
 create function webhook._holds_new(partition name) returns boolean
 language plpgsql set search_path to pg_catalog, pg_temp
