@@ -3,15 +3,16 @@
  *		A watch as its trigger describes it: expressions, ready to be run.
  *
  * Prepared once per session, trigger and user (rights decide what the planner
- * may inline), kept until the table or a schema changes.  Plans of queries
- * follow other changes by themselves; expressions that are kept without a plan
- * call nothing and name nothing that could change.
+ * may inline), kept until the table or a schema changes; where it names a type
+ * of users, which plans do not follow, until any relation or type does.  Plans
+ * of queries follow other changes by themselves; expressions that are kept
+ * without a plan call nothing and name nothing else that could change.
  */
 #include "postgres.h"
 
 #include "access/transam.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_type_d.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -51,9 +52,17 @@ mark_stale(Datum arg, Oid relid)
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
 		if (entry->watch &&
-			(!OidIsValid(relid) || entry->watch->relid == relid))
+			(!OidIsValid(relid) || entry->watch->relid == relid ||
+			 entry->watch->names_types))
 			entry->watch->is_stale = true;
 	}
+}
+
+/* A type was made, changed or dropped: as if all of pg_type was. */
+static void
+mark_types_stale(Datum arg, int cacheid, uint32 hashvalue)
+{
+	mark_stale(arg, TypeRelationId);
 }
 
 /* A schema was renamed, perhaps one that names are looked up in. */
@@ -75,6 +84,7 @@ make_cache(void)
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	CacheRegisterRelcacheCallback(mark_stale, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, mark_all_stale, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, mark_types_stale, (Datum) 0);
 }
 
 /* The value of an option in a trigger argument, or NULL. */
@@ -209,6 +219,51 @@ names_relation(Node *node, void *context)
 	return expression_tree_walker(node, names_relation, context);
 }
 
+static bool
+is_users_type(const void *expression)
+{
+	return exprType(expression) >= FirstNormalObjectId;
+}
+
+/*
+ * Whether a query names a type of users, or reads the inside of one.  To hand
+ * on a row or a column of the table is neither.
+ */
+static bool
+names_type(Node *node, void *context)
+{
+	const Expr *arg;
+
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Query:
+			return query_tree_walker((Query *) node, names_type, context, 0);
+		case T_FieldSelect:
+			arg = ((FieldSelect *) node)->arg;
+			if (!IsA(arg, Param) && is_users_type(arg))
+				return true;
+			break;
+		case T_Var:
+		case T_Const:
+		case T_FuncExpr:
+		case T_RowExpr:
+		case T_ArrayExpr:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_CoerceToDomain:
+		case T_ArrayCoerceExpr:
+		case T_ConvertRowtypeExpr:
+			if (is_users_type(node))
+				return true;
+			break;
+		default:
+			break;
+	}
+	return expression_tree_walker(node, names_type, context);
+}
+
 /*
  * Whether an expression can be run without a plan: no query in it, and only
  * the server's own functions, since others may be replaced.
@@ -228,6 +283,8 @@ simplify(WatchExpression *expression)
 	Watch	   *watch = expression->watch;
 	MemoryContext old;
 
+	if (names_type((Node *) wh_watch_query(expression), NULL))
+		watch->names_types = true;
 	if (!is_simple(wh_watch_query(expression), value))
 	{
 		watch->needs_plans = true;

@@ -48,7 +48,8 @@ struct Watch
 	Expr	  **computed;		/* by column, what no tuple holds; or NULL */
 	bool		needs_plans;	/* some expression is not simple */
 	bool		needs_path;		/* some expression may look names up */
-	bool		is_stale;		/* its table or a schema changed since */
+	bool		names_types;	/* some expression names a user's type */
+	bool		is_stale;		/* what it depends on changed since */
 	bool		is_replaced;	/* the cache has forgotten it */
 	int			uses;			/* calls that are running it */
 };

@@ -389,6 +389,42 @@ insert into apps.ticket values ('org_abc123');
 select * from emitted();
 drop schema apps cascade;
 
+-- Types that changed or were made again, for who has prepared the watch: also
+-- where a query names them, or only a column of the table has them.
+create schema types;
+create type types.pair as (x int, y int);
+create type types.mood as enum ('fine', 'bad');
+create table types.place (at types.pair);
+create table typed (org text, a int, b int, p types.pair);
+insert into types.place values (row(5, 6));
+set search_path = public, types;
+select webhook.watch('typed', 'review.created', 'new.org',
+    data => $$json_build_object('p', row(new.a, new.b)::pair, 'mood', 'fine'::mood)$$);
+select webhook.watch('typed', 'review.started', 'new.org', data => $$json_build_object('y', (new.p).y)$$);
+select webhook.watch('typed', 'review.failed', 'new.org',
+    data => $$(select json_build_object('y', (at).y, 'p', row(new.a, 8)::pair) from place)$$);
+set search_path = public;
+insert into typed values ('org_abc123', 1, 2, row(3, 4));
+select * from emitted();
+alter type types.pair drop attribute y, add attribute y int;
+insert into typed values ('org_abc123', 1, 2, row(3, 4));
+select * from emitted();
+select webhook.unwatch('typed', 'review.started');
+select webhook.unwatch('typed', 'review.failed');
+alter table typed drop p;
+drop table types.place;
+insert into typed values ('org_abc123', 1, 2);
+alter type types.pair alter attribute y type bigint;
+insert into typed values ('org_abc123', 1, 2);
+select * from emitted();
+drop type types.pair, types.mood;
+create type types.pair as (v int, w int);
+create type types.mood as enum ('fine');
+insert into typed values ('org_abc123', 1, 2);
+select * from emitted();
+drop table typed;
+drop schema types cascade;
+
 -- Equality of other schemas is not found in a restored dump: such columns are
 -- compared as bytes, those of enums and the server's own types by value.
 create schema types;
