@@ -14,14 +14,13 @@ end;
 comment on function webhook._is_forgotten(uuid) is 'Internal: whether an event was redacted, and nothing of it can be sent again';
 
 create function webhook._verdict(e webhook.event, t webhook.endpoint, q webhook.queue, a webhook.attempt,
-    out verdict text, out explanation text)
+    trouble text, out verdict text, out explanation text)
 returns record
 language sql stable set search_path to pg_catalog, pg_temp
 begin atomic
     -- The first line that applies.
     select r.verdict, r.explanation
-      from (select (select string_agg(distinct s.reason, '; ') from webhook._status() s where s.state <> 'running') as trouble,
-                   format('attempt %s', q.attempts + case when q.next_attempt_at is null then 0 else 1 end) as number,
+      from (select format('attempt %s', q.attempts + case when q.next_attempt_at is null then 0 else 1 end) as number,
                    '; the last one failed: ' || a.error as after) w
      cross join lateral (values
         (a.outcome = 'succeeded', 'delivered',
@@ -37,7 +36,7 @@ begin atomic
          w.number || ' waits until the endpoint is enabled' || coalesce(w.after, '')),
         (q.next_attempt_at > clock_timestamp(), 'waiting',
          format('%s is due at %s%s', w.number, date_trunc('second', q.next_attempt_at), w.after)),
-        (q.event_id is not null and w.trouble is not null, 'waiting', format('%s is due, but %s', w.number, w.trouble)),
+        (q.event_id is not null and trouble is not null, 'waiting', format('%s is due, but %s', w.number, trouble)),
         (q.event_id is not null, 'waiting', w.number || ' is due, as soon as the endpoint has a free place'),
         (e.payload::text = webhook._forgotten(), 'cancelled', 'the payload was forgotten before a worker took the event'),
         (e.is_test, 'not sent', 'a test goes to nobody but the endpoint that is tested'),
@@ -51,14 +50,14 @@ begin atomic
         (webhook._is_waiting(e.id, t.id) and t.status = 'paused', 'paused',
          'no worker has taken the event yet, and the endpoint is paused'),
         (webhook._is_waiting(e.id, t.id), 'waiting',
-         'no worker has taken the event yet' || coalesce(': ' || w.trouble, '')),
+         'no worker has taken the event yet' || coalesce(': ' || trouble, '')),
         (true, 'not subscribed', 'the endpoint was not subscribed, or was disabled, when the event was taken')
      ) as r(applies, verdict, explanation)
      where r.applies
      limit 1;
 end;
-comment on function webhook._verdict(webhook.event, webhook.endpoint, webhook.queue, webhook.attempt) is
-    'Internal: what became of an event at an endpoint, from its queue row and its last attempt if there are any';
+comment on function webhook._verdict(webhook.event, webhook.endpoint, webhook.queue, webhook.attempt, text) is
+    'Internal: what became of an event at an endpoint, from its queue row and its last attempt if there are any; trouble: what keeps workers from work, needed unless that attempt was the end';
 
 create function webhook.explain(event_id uuid, out endpoint_id bigint, out verdict text, out explanation text, out url text)
 returns setof record
@@ -90,7 +89,11 @@ begin
                               where n.event_id = e.id and n.endpoint_id = i.endpoint_id
                               order by n.attempt desc, n.started_at desc
                               limit 1) a on true
-         cross join lateral webhook._verdict(e, t, q, a) v
+         -- Read at most once, since it is the same for all of them and may take
+         -- long, and not at all where everything has ended.
+         cross join lateral webhook._verdict(e, t, q, a, case when a.outcome is null then
+                        (select string_agg(distinct s.reason, '; ') from webhook._status() s where s.state <> 'running')
+                    end) v
          order by 1;
 end
 $$;

@@ -88,6 +88,14 @@ select is(count(*), 12::bigint, 'one row per endpoint, and one for the one that 
 select is_empty($$select length(verdict) + length(explanation) from webhook.explain('$$ || :'event_id' || $$')
                   where length(verdict) + length(explanation) > 110 and endpoint_id <> 3099$$,
                 'verdicts and explanations fit a line');
+-- What keeps workers from work is the same for all endpoints, and takes long to
+-- find out beside a large outbox.
+set local track_functions = 'all';
+select coalesce(pg_stat_get_xact_function_calls('webhook._status()'::regprocedure), 0) as calls \gset
+select count(*) from webhook.explain(:'event_id') \g /dev/null
+select is(pg_stat_get_xact_function_calls('webhook._status()'::regprocedure) - :calls, 1::bigint,
+          'the state of the workers is looked at once');
+reset track_functions;
 select throws_ok($$select * from webhook.explain('01890000-0000-7000-8000-000000000000')$$,
                  'P0002', null, 'an event that does not exist');
 
