@@ -53,9 +53,9 @@ is_never_there(int row, int16 type)
 		  TRIGGER_FOR_DELETE(type));
 }
 
-/* A row as such, or a column of it, perhaps cast: which of the two, or 0. */
-static int
-row_of(const Node *value)
+/* What a value is made of by casts and by taking a column. */
+static const Node *
+origin_of(const Node *value)
 {
 	while (true)
 	{
@@ -66,26 +66,44 @@ row_of(const Node *value)
 		else if (IsA(value, FieldSelect))
 			value = (const Node *) ((const FieldSelect *) value)->arg;
 		else
-			return IsA(value, Param) ? ((const Param *) value)->paramid : 0;
+			return value;
 	}
+}
+
+static bool
+is_always_null(const Node *origin, int16 type)
+{
+	if (IsA(origin, Const))
+		return ((const Const *) origin)->constisnull;
+	return IsA(origin, Param) &&
+		is_never_there(((const Param *) origin)->paramid, type);
+}
+
+/* For a row that is never there. */
+static int
+hint_at_row(const Node *origin)
+{
+	if (!IsA(origin, Param))
+		return 0;
+	return ((const Param *) origin)->paramid == WATCH_PARAM_NEW ?
+		errhint("The row that a DELETE removes is old.") :
+		errhint("The row that an INSERT adds is new.");
 }
 
 /* Then every change would fail. */
 static void
-check_row(const WatchExpression *expression, int16 type)
+check_value(const WatchExpression *expression, int16 type)
 {
-	int			row = row_of((Node *) wh_watch_value(expression));
-	bool		is_new = row == WATCH_PARAM_NEW;
+	const Node *origin = origin_of((Node *) wh_watch_value(expression));
 
-	if (row != 0 && is_never_there(row, type))
+	if (is_always_null(origin, type))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s of watch \"%s\" is always null",
 						wh_watch_role_name(expression->role),
 						expression->watch->name),
 				 errdetail("The expression is: %s", expression->source),
-				 is_new ? errhint("The row that a DELETE removes is old.") :
-				 errhint("The row that an INSERT adds is new.")));
+				 hint_at_row(origin)));
 }
 
 /*
@@ -171,9 +189,9 @@ check_watch(Watch *watch, Oid owner, int16 type, bool with_privileges)
 		wh_watch_parse(watch);
 	else
 		parse_as_owner(watch, owner);
-	check_row(&watch->expressions[WATCH_ORGANIZATION], type);
+	check_value(&watch->expressions[WATCH_ORGANIZATION], type);
 	if (watch->expressions[WATCH_DATA].plan)
-		check_row(&watch->expressions[WATCH_DATA], type);
+		check_value(&watch->expressions[WATCH_DATA], type);
 	level = wh_watch_enter_path(watch);
 	for (int role = 0; with_privileges && role < WATCH_EXPRESSIONS; role++)
 	{

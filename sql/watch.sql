@@ -617,6 +617,10 @@ drop trigger empty on wrong;
 select webhook.watch('wrong', 'review.created', 'new.org', 'delete');
 select webhook.watch('wrong', 'review.created', 'old.v::varchar');
 select webhook.watch('wrong', 'review.created', 'old.org', 'delete', data => 'new');
+-- Nothing at all, which may have been meant to be a column.
+select webhook.watch('wrong', 'review.created', 'null');
+select webhook.watch('wrong', 'review.created', 'null::uuid', 'insert or delete');
+select webhook.watch('wrong', 'review.created', 'new.org', data => 'null::json');
 -- Of several operations one may have none: known, and refused at the change.
 select webhook.watch('wrong', 'review.created', 'new.id', 'insert or delete');
 select operation, is_valid, problem from webhook.watches where source = 'wrong'::regclass order by 1;
