@@ -41,10 +41,7 @@ $$;
 
 grant usage on schema webhook to public;
 
--- Numbers without payloads, for the server's own monitoring role.
-grant select on webhook.stat_database, webhook.stat_endpoint, webhook.dashboard, webhook.storage to pg_monitor;
-grant execute on function webhook._stat_database(), webhook._stat_endpoints(), webhook._stat_durations() to pg_monitor;
-grant execute on function webhook._dashboard(), webhook._storage(), webhook.openmetrics(), webhook._metrics() to pg_monitor;
+select webhook._grant_monitoring();
 
 do $$
 declare

@@ -181,6 +181,15 @@ $$;
 comment on function webhook.grant_access(regrole, text, text) is
     'Let a role emit (publisher), look (observer), or look and change endpoints, organizations and event types (manager), for all organizations or bound to one of them; run by a superuser or a member of role webhook. Errors: NULL role 22004, unknown level 22023, unknown organization 23503, bound to another or to none 55000';
 
+create function webhook._grant_monitoring() returns void
+language sql set search_path to pg_catalog, pg_temp
+as $$
+    grant select on webhook.stat_database, webhook.stat_endpoint, webhook.dashboard, webhook.storage to pg_monitor;
+    grant execute on function webhook._stat_database(), webhook._stat_endpoints(), webhook._stat_durations() to pg_monitor;
+    grant execute on function webhook._dashboard(), webhook._storage(), webhook.openmetrics(), webhook._metrics() to pg_monitor;
+$$;
+comment on function webhook._grant_monitoring() is 'Internal: let the server''s own monitoring role see numbers without payloads';
+
 create function webhook.revoke_access(role regrole) returns void
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
@@ -193,6 +202,9 @@ begin
     execute format('revoke all on all routines in schema webhook from %s', role);
     execute format('revoke all on schema webhook from %s', role);
     delete from webhook.access a where a.role = revoke_access.role;
+    if role = 'pg_monitor'::regrole then
+        perform webhook._grant_monitoring();    -- grant_access did not give that
+    end if;
 end
 $$;
 comment on function webhook.revoke_access(regrole) is 'Take back what grant_access gave to a role, and what bound it to an organization';

@@ -338,6 +338,23 @@ select is_empty(
                         where datname = current_database())$$,
     'nothing of it is left');
 
+-- What pg_monitor may since the extension was made is not what was given.
+create view pg_temp.monitoring as
+select oid::regclass::text as object, acl.privilege_type
+  from pg_class, aclexplode(relacl) as acl
+ where relnamespace = 'webhook'::regnamespace and acl.grantee = 'pg_monitor'::text::regrole
+union all
+select signature, acl.privilege_type
+  from function, aclexplode(proacl) as acl
+ where acl.grantee = 'pg_monitor'::text::regrole;
+create temporary table monitoring_before as select * from pg_temp.monitoring;
+select cmp_ok(count(*), '>', 8::bigint, 'pg_monitor may see numbers') from monitoring_before;
+select webhook.grant_access('pg_monitor', 'observer') \g /dev/null
+select cmp_ok(count(*), '>', 30::bigint, 'pg_monitor may observe as others do') from pg_temp.monitoring;
+select webhook.revoke_access('pg_monitor') \g /dev/null
+select bag_eq('select * from pg_temp.monitoring', 'select * from monitoring_before',
+              'and keeps what it had when that is taken back');
+
 -- A level is given anew, and may be raised.
 select webhook.grant_access('regress_webhook_nobody', 'observer') \g /dev/null
 select webhook.grant_access('regress_webhook_nobody', 'observer') \g /dev/null
