@@ -303,6 +303,10 @@ select webhook.grant_access(null, 'publisher');
 \echo :LAST_ERROR_SQLSTATE
 select webhook.grant_access(current_user::regrole, null);
 select webhook.revoke_access(null);
+-- A number is taken for a role that there may have been.
+select webhook.grant_access(4294967295::oid::regrole, 'publisher');
+select webhook.revoke_access(4294967295::oid::regrole);
+\echo :LAST_ERROR_SQLSTATE
 -- NULL is shown as such
 select webhook.test(null);
 select webhook.preview(null);

@@ -121,6 +121,18 @@ begin atomic
 end;
 comment on function webhook._privileges() is 'Internal: what grant_access grants: a manager gets what an observer gets, all get any; is_for_bound: also roles bound to an organization, which get bound levels besides';
 
+create function webhook._check_grantee(role regrole) returns void
+language plpgsql stable strict set search_path to pg_catalog, pg_temp
+as $$
+begin
+    -- A regrole may be any number.
+    if not exists (select from pg_roles r where r.oid = role) then
+        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object';
+    end if;
+end
+$$;
+comment on function webhook._check_grantee(regrole) is 'Internal: raise 42704 unless there is such a role';
+
 create function webhook._bind(role regrole, organization_id text) returns void
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
@@ -164,6 +176,7 @@ begin
     if role is null then
         raise exception 'the role to grant access to must not be null' using errcode = 'null_value_not_allowed';
     end if;
+    perform webhook._check_grantee(role);
     -- Workers attach partitions, which changes the same catalogue rows.
     lock table webhook.event, webhook.attempt in share update exclusive mode;
     perform webhook._bind(role, organization_id);
@@ -179,7 +192,7 @@ begin
 end
 $$;
 comment on function webhook.grant_access(regrole, text, text) is
-    'Let a role emit (publisher), look (observer), or look and change endpoints, organizations and event types (manager), for all organizations or bound to one of them; run by a superuser or a member of role webhook. Errors: NULL role 22004, unknown level 22023, unknown organization 23503, bound to another or to none 55000';
+    'Let a role emit (publisher), look (observer), or look and change endpoints, organizations and event types (manager), for all organizations or bound to one of them; run by a superuser or a member of role webhook. Errors: NULL role 22004, unknown role 42704, unknown level 22023, unknown organization 23503, bound to another or to none 55000';
 
 create function webhook._grant_monitoring() returns void
 language sql set search_path to pg_catalog, pg_temp
@@ -197,6 +210,7 @@ begin
     if role is null then
         raise exception 'the role to revoke access from must not be null' using errcode = 'null_value_not_allowed';
     end if;
+    perform webhook._check_grantee(role);
     lock table webhook.event, webhook.attempt in share update exclusive mode;
     execute format('revoke all on all tables in schema webhook from %s', role);
     execute format('revoke all on all routines in schema webhook from %s', role);
@@ -207,7 +221,7 @@ begin
     end if;
 end
 $$;
-comment on function webhook.revoke_access(regrole) is 'Take back what grant_access gave to a role, and what bound it to an organization';
+comment on function webhook.revoke_access(regrole) is 'Take back what grant_access gave to a role, and what bound it to an organization. Errors: NULL role 22004, unknown role 42704';
 
 -- Rows of a bound role.  The owner, as whom workers and our security definer
 -- functions run, passes by.
