@@ -54,8 +54,8 @@ typedef struct Endpoint
 
 	TimestampTz succeeded_at;	/* last success; 0: none seen */
 	TimestampTz failing_since;	/* first failure after it; 0: none */
-	bool		is_hopeless;	/* failed for webhook.disable_after when it last
-								 * failed, and not judged yet */
+	bool		is_hopeless;	/* failed for webhook.disable_after when it
+								 * last failed, and not judged yet */
 	bool		is_being_changed;	/* by somebody else while it was judged */
 	bool		is_silent;		/* the last failure was not even answered */
 	TimestampTz failing_stored; /* what webhook.failing says; 0: no row */
