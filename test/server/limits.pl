@@ -307,6 +307,18 @@ $t->sql("update webhook.endpoint set url = url || '_again', status = 'enabled' w
 let_another_fail();
 is(status_of($quiet), 'enabled', 'what failed before another chance does not count');
 
+# on_the_wire_at_another_chance: what comes back was sent to the old URL, or before the pause.
+my ($moved, $move) = failing_for_long('/delay/1000/500?moved', '');
+my ($stopped, $stop) = failing_for_long('/delay/1000/500?stopped', '');
+$t->emit(organization => $_) for $move, $stop;
+$t->wait_for_journal(2, qr{[?]$_$}) for 'moved', 'stopped';
+$t->sql("update webhook.endpoint set url = url || '_again' where id = $moved;
+	update webhook.endpoint set status = 'paused' where id = $stopped");
+wait_for_status($_, 'failed', 2) for $moved, $stopped;
+let_another_fail();
+is(status_of($moved), 'enabled', 'a request to the old URL does not count');
+is(status_of($stopped), 'paused', 'nor one from before a pause');
+
 my ($paused, $pause) = failing_for_long('/status/500?paused', '1h');
 $t->sql("update webhook.endpoint set status = 'paused' where id = $paused");
 emit_many(3, $pause);
