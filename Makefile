@@ -25,7 +25,7 @@ SHLIB_LINK = -lcurl -lssl -lcrypto
 override with_llvm = no
 
 # The install script in its pieces, in this order.
-PIECES = schema access catalogue endpoint organization header emit health delivery \
+PIECES = schema access catalogue endpoint secret organization header emit health delivery \
 	operate retention watch admin stats backlog views progress explain \
 	metrics dashboard storage check report roles grants
 PIECE_FILES = $(wildcard $(PIECES:%=extension/sql/%.sql))
