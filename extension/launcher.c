@@ -28,6 +28,7 @@
 
 #include "clock.h"
 #include "compat.h"
+#include "session.h"
 #include "settings.h"
 #include "shared.h"
 #include "worker.h"
@@ -345,7 +346,7 @@ forget_launcher(int code, Datum arg)
 void
 webhook_launcher_main(Datum arg)
 {
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	wh_session_heed_reloads();
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGINT, SIG_IGN);	/* there is no query to cancel */
 	BackgroundWorkerUnblockSignals();

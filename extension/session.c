@@ -146,9 +146,16 @@ cancel_statement(SIGNAL_ARGS)
 }
 
 void
-wh_session_connect(Oid database)
+wh_session_heed_reloads(void)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	ConfigReloadPending = true;
+}
+
+void
+wh_session_connect(Oid database)
+{
+	wh_session_heed_reloads();
 	pqsignal(SIGTERM, request_shutdown);
 	pqsignal(SIGINT, cancel_statement);
 	BackgroundWorkerUnblockSignals();

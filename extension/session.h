@@ -6,6 +6,13 @@
 #define WH_SESSION_H
 
 /*
+ * In a background worker that starts: have ConfigReloadPending set by reloads.
+ * It is set at first, as PostgreSQL starts background workers with SIGHUP
+ * ignored: what came between the fork and this call is lost.
+ */
+extern void wh_session_heed_reloads(void);
+
+/*
  * Connect this background worker to a database, with its signals unblocked and
  * every setting pinned that could change what its statements do.
  */

@@ -117,6 +117,20 @@ is($t->sql("select count(*) > 1 from webhook.attempt where url like '%late'"), '
 	'after the postmaster was killed it goes on');
 $t->sql("delete from webhook.endpoint where id <> $main");
 
+# a_reload_while_a_worker_starts
+{
+	local $ENV{LD_PRELOAD} = Webhook::preload('reload');
+	$node->restart;
+}
+($pid) = $t->wait_for_workers;
+$node->append_conf('postgresql.conf', "webhook.header_prefix = 'X-Late'");
+append_to_file($node->data_dir . '/reload', '');
+kill TERM => $pid;
+wait_for_arrival('a worker that starts', $t->emit);
+unlink $node->data_dir . '/reload';
+my ($request) = ($t->receiver->journal)[-1];
+ok((grep { $_->[0] =~ /^X-Late-/i } @{ $request->{headers} }), 'a reload while a worker starts is not lost');
+
 # no_background_worker_left
 $node->append_conf('postgresql.conf', 'max_worker_processes = 2');
 $offset = log_size();
