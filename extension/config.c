@@ -157,15 +157,18 @@ wh_queue_learn_endpoints(int64 shards)
 	Datum		value = Int64GetDatum(shards);
 	uint64		count = wh_statement_run(&list_endpoints, &value, NULL, true);
 
+	wh_roster_unlist();
 	for (uint64 i = 0; i < count; i++)
 	{
 		bool		is_null;
 		Datum		id = wh_statement_column(i, 1, &is_null);
 		Endpoint   *endpoint = wh_roster_get(DatumGetInt64(id));
 
+		endpoint->is_listed = true;
 		wh_roster_set_group(endpoint, wh_statement_text(i, 4));
 		wh_roster_set_limits(endpoint,
 							 DatumGetInt32(wh_statement_column(i, 2, &is_null)),
 							 DatumGetInt64(wh_statement_column(i, 3, &is_null)));
 	}
+	wh_roster_remove_unlisted();
 }

@@ -60,6 +60,7 @@ tell(WorkerState state)
 WorkerState
 wh_ready_check(void)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	uint64		wants = wh_slot_wants();
 	char	   *version;
 	Oid			found;
@@ -68,6 +69,7 @@ wh_ready_check(void)
 	StartTransactionCommand();
 	found = get_extension_oid("webhook", true);
 	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller);
 	if (!OidIsValid(found))
 	{
 		wh_slot_unwanted(wants);

@@ -94,6 +94,41 @@ wh_roster_unload(Endpoint *endpoint)
 	endpoint->own_headers = endpoint->masked_headers = NULL;
 }
 
+static void
+unlist(Endpoint *endpoint, void *arg)
+{
+	endpoint->is_listed = false;
+}
+
+void
+wh_roster_unlist(void)
+{
+	wh_roster_visit(unlist, NULL);
+}
+
+/* Deliveries, the ring of those served, or a queued row: somebody needs it. */
+static bool
+is_in_use(const Endpoint *endpoint)
+{
+	return endpoint->in_flight > 0 || endpoint->is_served ||
+		endpoint->next_due < DT_NOEND;
+}
+
+static void
+remove_unlisted(Endpoint *endpoint, void *arg)
+{
+	if (endpoint->is_listed || is_in_use(endpoint))
+		return;
+	wh_roster_unload(endpoint);
+	hash_search(roster, &endpoint->id, HASH_REMOVE, NULL);
+}
+
+void
+wh_roster_remove_unlisted(void)
+{
+	wh_roster_visit(remove_unlisted, NULL);
+}
+
 static int
 max_in_flight(const Endpoint *endpoint)
 {

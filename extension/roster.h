@@ -18,6 +18,7 @@
 typedef struct Endpoint
 {
 	int64		id;				/* hash key */
+	bool		is_listed;		/* was there when the table was last read */
 	unsigned	group;			/* the number of its organization */
 	int64		revision;		/* of what is loaded; 0: nothing */
 	MemoryContext context;		/* holds the strings; NULL: nothing loaded */
@@ -70,6 +71,14 @@ extern Endpoint *wh_roster_get(int64 id);
 /* Visit all; the callback must not add any. */
 extern void wh_roster_visit(void (*visit) (Endpoint *endpoint, void *arg),
 							void *arg);
+
+/*
+ * The table is read anew: call the first, set is_listed of those that are
+ * there, and call the second.  It removes the others, but for those that are
+ * still in use, which the next time finds.
+ */
+extern void wh_roster_unlist(void);
+extern void wh_roster_remove_unlisted(void);
 
 /* Forget what is loaded, wiping its secrets. */
 extern void wh_roster_unload(Endpoint *endpoint);

@@ -88,13 +88,14 @@ is(($t->worker_pids)[0], $pid, 'the worker is the same');
 # looks_in_vain_leave_nothing
 sub used
 {
+	my ($what) = @_;
 	my $log = $t->node->logfile;
 	my $offset = -s $log;
 	my $used;
 
 	$t->sql("select pg_log_backend_memory_contexts($pid)");
 	Webhook::wait_until('the contexts of the worker', 20,
-		sub { ($used) = slurp_file($log, $offset) =~ /TopMemoryContext: .* (\d+) used/ });
+		sub { ($used) = slurp_file($log, $offset) =~ /$what: .* (\d+) used/ });
 	return $used;
 }
 
@@ -109,9 +110,25 @@ sub wait_for_look
 }
 $t->configure('webhook.max_in_flight = 10000');
 wait_for_look() for 1 .. 2;
-my $used = used();
+my $used = used('TopMemoryContext');
 wait_for_look() for 1 .. 2;
-cmp_ok(used() - $used, '<', 40000, 'looks in vain leave nothing in memory');
+cmp_ok(used('TopMemoryContext') - $used, '<', 40000, 'looks in vain leave nothing in memory');
+
+# deleted_endpoints_are_forgotten
+sub come_and_go
+{
+	my $url = $t->receiver->url('/ok');
+
+	$t->sql("insert into webhook.organization (id, name) values ('many', 'x') on conflict do nothing;
+		select webhook.create_endpoint('many', '$url/' || n) from generate_series(1, 200) n");
+	$t->emit(organization => 'many');
+	$t->wait_until_done;
+	$t->sql("delete from webhook.endpoint where organization_id = 'many'");
+}
+come_and_go() for 1 .. 2;
+$used = used('Grand total');
+come_and_go() for 1 .. 3;
+cmp_ok(used('Grand total') - $used, '<', 500_000, 'of endpoints that were deleted the worker keeps nothing');
 
 # no_memory_for_a_retry: its place is free for the next try
 my $off = $t->node->data_dir . '/no-memory';
