@@ -11,6 +11,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "header.h"
@@ -41,6 +42,19 @@ static Statement list_endpoints = {
 	"select id, coalesce(max_in_flight, 0),"
 	"  coalesce((1000000 / rate_limit)::bigint, 0), organization_id"
 	" from webhook.endpoint where (1::bigint << (id & 63)::int) & $1 <> 0 order by id",
+	SPI_OK_SELECT, 1, {INT8OID}
+};
+
+/* Jumps from one endpoint to the next: of a backlog it reads one row each. */
+static Statement list_queued = {
+	"with recursive next(id) as ("
+	" (select endpoint_id from webhook.queue where next_attempt_at is not null"
+	"   order by endpoint_id limit 1)"
+	" union all"
+	" select (select q.endpoint_id from webhook.queue q"
+	"   where q.next_attempt_at is not null and q.endpoint_id > n.id"
+	"   order by q.endpoint_id limit 1) from next n where n.id is not null)"
+	" select id from next where (1::bigint << (id & 63)::int) & $1 <> 0",
 	SPI_OK_SELECT, 1, {INT8OID}
 };
 
@@ -170,5 +184,19 @@ wh_queue_learn_endpoints(int64 shards)
 							 DatumGetInt32(wh_statement_column(i, 2, &is_null)),
 							 DatumGetInt64(wh_statement_column(i, 3, &is_null)));
 	}
-	wh_roster_remove_unlisted();
+	wh_roster_remove_unlisted(GetActiveSnapshot());
+}
+
+void
+wh_queue_learn_queued(int64 shards)
+{
+	Datum		value = Int64GetDatum(shards);
+	uint64		count = wh_statement_run(&list_queued, &value, NULL, true);
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		is_null;
+
+		(void) wh_roster_get(DatumGetInt64(wh_statement_column(i, 1, &is_null)));
+	}
 }

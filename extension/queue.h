@@ -130,6 +130,12 @@ extern void wh_queue_load_endpoints(const int64 *ids, int count);
  */
 extern void wh_queue_learn_endpoints(int64 shards);
 
+/*
+ * Have those in the roster, too, that are gone and left rows in the queue, as
+ * after a crash: they are cancelled when they are looked at.
+ */
+extern void wh_queue_learn_queued(int64 shards);
+
 /* Rows that a crash left on the wire: log them, and make them due. */
 extern int	wh_queue_interrupt(int64 shards);
 

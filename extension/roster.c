@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "common/hashfn.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -117,16 +118,24 @@ is_in_use(const Endpoint *endpoint)
 static void
 remove_unlisted(Endpoint *endpoint, void *arg)
 {
-	if (endpoint->is_listed || is_in_use(endpoint))
-		return;
-	wh_roster_unload(endpoint);
-	hash_search(roster, &endpoint->id, HASH_REMOVE, NULL);
+	Snapshot	snapshot = arg;
+
+	if (endpoint->is_listed)
+		endpoint->unlisted_at = InvalidTransactionId;
+	else if (!TransactionIdIsValid(endpoint->unlisted_at))
+		endpoint->unlisted_at = snapshot->xmax;
+	else if (!is_in_use(endpoint) &&
+			 TransactionIdFollowsOrEquals(snapshot->xmin, endpoint->unlisted_at))
+	{
+		wh_roster_unload(endpoint);
+		hash_search(roster, &endpoint->id, HASH_REMOVE, NULL);
+	}
 }
 
 void
-wh_roster_remove_unlisted(void)
+wh_roster_remove_unlisted(Snapshot snapshot)
 {
-	wh_roster_visit(remove_unlisted, NULL);
+	wh_roster_visit(remove_unlisted, snapshot);
 }
 
 static int

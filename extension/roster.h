@@ -9,6 +9,7 @@
 #define WH_ROSTER_H
 
 #include "datatype/timestamp.h"
+#include "utils/snapshot.h"
 
 #include "fair.h"
 #include "sign.h"
@@ -19,6 +20,7 @@ typedef struct Endpoint
 {
 	int64		id;				/* hash key */
 	bool		is_listed;		/* was there when the table was last read */
+	TransactionId unlisted_at;	/* when it was first missed; invalid: never */
 	unsigned	group;			/* the number of its organization */
 	int64		revision;		/* of what is loaded; 0: nothing */
 	MemoryContext context;		/* holds the strings; NULL: nothing loaded */
@@ -74,11 +76,12 @@ extern void wh_roster_visit(void (*visit) (Endpoint *endpoint, void *arg),
 
 /*
  * The table is read anew: call the first, set is_listed of those that are
- * there, and call the second.  It removes the others, but for those that are
- * still in use, which the next time finds.
+ * there, and call the second with the snapshot that the table was read with.
+ * It removes those that have been missing since before that: transactions that
+ * knew them have ended, and whatever they queued has been looked for.
  */
 extern void wh_roster_unlist(void);
-extern void wh_roster_remove_unlisted(void);
+extern void wh_roster_remove_unlisted(Snapshot snapshot);
 
 /* Forget what is loaded, wiping its secrets. */
 extern void wh_roster_unload(Endpoint *endpoint);

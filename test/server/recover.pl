@@ -10,6 +10,13 @@ use Webhook;
 my $t = Webhook->new('recover', "webhook.retry_schedule = ''");
 
 # Statuses of all deliveries at an endpoint, counted.
+sub wait_for_statuses
+{
+	my ($id, $wanted) = @_;
+
+	Webhook::wait_until("$wanted at endpoint $id", undef, sub { statuses($id) eq $wanted });
+}
+
 sub statuses
 {
 	my ($id) = @_;
@@ -218,6 +225,39 @@ is( $t->sql("select string_agg(status || ': ' || error, ', ' order by endpoint_i
 	'cancelled: the endpoint was disabled, cancelled: the endpoint was deleted',
 	'what was queued too late is cancelled, not sent and not forgotten');
 is(scalar($t->receiver->journal(qr{^/ok/d(isabl|elet)ed})), 0, 'nobody sends it');
+
+# queued_for_an_endpoint_that_was_deleted_meanwhile, with whatever happened since
+my $going = $t->endpoint('/ok/going', events => "'{team.*}'");
+$t->sql(q{select webhook.emit('team.member_added', 'org_1', '{}')});
+wait_for_statuses($going, 'succeeded 1');
+my ($gone) = map { $_->{id} } $t->receiver->journal(qr{^/ok/going});
+my $session = $t->session;
+$session->query_safe("begin; select webhook.redeliver('$gone', $going)");
+$t->sql("delete from webhook.endpoint where id = $going");
+for (1 .. 2)
+{
+	# More than the worker remembers as those that it served last.
+	my $url = $t->receiver->url("/ok/other$_");
+
+	$t->sql("select webhook.create_endpoint('org_1', '$url', '{team.*}') from generate_series(1, 70)");
+	$t->sql(q{select webhook.emit('team.member_added', 'org_1', '{}')});
+	$t->wait_for_journal(70, qr{^/ok/other$_});
+	$t->sql("delete from webhook.endpoint where url ~ 'other'");
+}
+$session->query_safe('commit');
+$session->quit;
+wait_for_statuses($going, 'cancelled 1');
+pass('what was queued for an endpoint that was deleted is cancelled');
+
+# and_after_a_crash, when no worker knows of it
+$t->sql("alter system set webhook.enabled = off");
+$t->node->restart;
+$t->sql("insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
+	values ('$event', $going, now(), now(), webhook._origin())");
+$t->sql('alter system reset webhook.enabled');
+$t->node->restart;
+wait_for_statuses($going, 'cancelled 2');
+pass('after a crash, too');
 
 # a_change_applies_to_the_next_attempt
 my $moved = $t->endpoint('/status/500?old', events => "'{team.*}'",
