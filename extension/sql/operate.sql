@@ -275,6 +275,8 @@ declare
 begin
     perform webhook._check_range(since, until);
     endpoint := webhook._get_endpoint(replay.endpoint_id);
+    -- One replay after the other: what the first queued may have ended while the second still queues.
+    perform from webhook.endpoint t where t.id = replay.endpoint_id for no key update;
     with missed as (
         select e.id from webhook.event e
          where e.id >= webhook._uuid_at(replay.since)

@@ -124,6 +124,36 @@ $t->wait_until_done;
 is((grep { $_ > 1 } values %{ { $t->receiver->arrivals(qr/late/) } }), 0,
 	'nothing arrives twice');
 
+# two_replays_at_once: the second is stopped at its first row, until what the first
+# queued has been delivered.
+my $twice = $t->endpoint('/ok/twice', events => "'{repository.*}'");
+$t->sql("update webhook.endpoint set status = 'disabled' where id = $twice");
+$t->emit(event => 'repository.added') for 1 .. 2;
+$t->wait_for_sql('select webhook._waiting_events() = 0');
+$t->sql("update webhook.endpoint set status = 'enabled' where id = $twice");
+$t->sql(q{create function stop() returns trigger language plpgsql as $$
+	begin
+		perform pg_advisory_xact_lock(1);
+		return new;
+	end $$;
+	create trigger stop before insert on webhook.queue for each row
+		when (current_setting('test.stops', true) = 'yes') execute function stop()});
+my ($holder, $first, $second) = map { $t->session } 1 .. 3;
+$holder->query_safe('select pg_advisory_lock(1)');
+$first->query_safe("begin; select webhook.replay($twice, now() - interval '1 hour')");
+$second->query_until(qr/sent/, "set test.stops = yes;\n\\echo sent\nselect webhook.replay($twice, now() - interval '1 hour');\n");
+$t->wait_for_sql("select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+	and query ~ 'select webhook.replay')");
+$first->query_safe('commit');
+$t->wait_for_journal(2, qr{^/ok/twice});
+$t->wait_for_sql("select not exists (select from webhook.queue where endpoint_id = $twice)");
+$holder->query_safe('select pg_advisory_unlock(1)');
+$second->query_safe('select 1');
+$t->wait_for_sql("select not exists (select from webhook.queue where endpoint_id = $twice)");
+is(scalar($t->receiver->journal(qr{^/ok/twice})), 2, 'of two replays at once, one sends');
+$_->quit for $holder, $first, $second;
+$t->sql('drop trigger stop on webhook.queue');
+
 # by_an_old_snapshot: somebody else was faster, and that cannot be seen.
 sub fails_behind
 {
