@@ -55,7 +55,7 @@ begin atomic
         insert into webhook.attempt
                (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt,
                 is_redelivery, organization_id, outcome, url, error, error_class)
-        select c.event_id, c.endpoint_id, c.created_at, c.created_at, interval '0', c.attempts,
+        select c.event_id, c.endpoint_id, clock_timestamp(), c.created_at, interval '0', c.attempts,
                abs(c.first_attempt) > 1, coalesce(c.organization_id, ''),
                case when c.goes_on then null when c.first_attempt < 0 then 'cancelled' else 'failed' end,
                coalesce(c.url, ''), 'the worker ended before the answer was recorded', 'interrupted'

@@ -186,7 +186,7 @@ create table webhook.attempt (
 comment on table webhook.attempt is 'Delivery log: one row per attempt, append-only; the request body is the payload of the event';
 comment on column webhook.attempt.event_id is 'Event that was sent';
 comment on column webhook.attempt.endpoint_id is 'Endpoint it was sent to; the row outlives the endpoint';
-comment on column webhook.attempt.started_at is 'When the transfer started';
+comment on column webhook.attempt.started_at is 'When the transfer started; for what was interrupted or cancelled: when it was found to have ended';
 comment on column webhook.attempt.delivery_created_at is 'When a worker took the delivery';
 comment on column webhook.attempt.duration is 'Wall clock of the attempt, name look-up and TLS included';
 comment on column webhook.attempt.attempt is '1, 2, ...: sent as X-Jasper-Attempt';

@@ -88,6 +88,9 @@ is_deeply([ map { $_->{attempt} } $t->receiver->journal(qr{^/hang}) ],
 is($t->sql("select attempt, error_class, outcome is null from webhook.attempt
 		where event_id = '$hanging'"),
 	'1|interrupted|t', 'and the log has it as interrupted');
+is($t->sql("select started_at >= to_timestamp($killed) from webhook.attempt
+		where event_id = '$hanging'"),
+	't', 'at the time when that was found');
 
 # retries_survive_restarts_with_their_timing
 $t->sql('delete from webhook.endpoint');
