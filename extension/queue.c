@@ -43,6 +43,7 @@ static Statement find_endpoints = {
 	INT8ARRAYOID, INT8OID, INT8OID}
 };
 
+/* Of another organization: it was deleted, and its id is used again. */
 static Statement read_due = {
 	"select q.ctid, q.event_id, q.endpoint_id, q.attempts, q.next_attempt_at,"
 	"  q.created_at, e.event_type, e.payload,"
@@ -56,7 +57,8 @@ static Statement read_due = {
 	"   and q.next_attempt_at >= wish.mark and q.origin = $4"
 	"  order by q.next_attempt_at, q.event_id limit wish.places + 1) q"
 	" left join webhook.event e on e.id = q.event_id"
-	" left join webhook.endpoint t on t.id = q.endpoint_id",
+	" left join webhook.endpoint t on t.id = q.endpoint_id"
+	"  and t.organization_id = e.organization_id",
 	SPI_OK_SELECT, 4,
 	{INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4OID}
 };

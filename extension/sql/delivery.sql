@@ -18,7 +18,8 @@ begin atomic
                                         q.attempts - q.first_attempt + 1, f.ended_at)) end
       from unnest(event_ids, endpoint_ids, ended_at, is_gone, not_before) with ordinality
                as f(event_id, endpoint_id, ended_at, is_gone, not_before, place)
-      join webhook.endpoint t on t.id = f.endpoint_id
+      join webhook.event e on e.id = f.event_id
+      join webhook.endpoint t on t.id = f.endpoint_id and t.organization_id = e.organization_id
      where q.event_id = f.event_id and q.endpoint_id = f.endpoint_id
        and q.next_attempt_at is null
        and (q.first_attempt < 0
@@ -35,13 +36,13 @@ language sql volatile set search_path to pg_catalog, pg_temp
 begin atomic
     with cut_off as (
         select q.event_id, q.endpoint_id, q.attempts, q.first_attempt, q.created_at,
-               t.url, t.organization_id, e.event_type, e.is_test,
+               t.url, e.organization_id, e.event_type, e.is_test,
                q.first_attempt > 0 and t.status <> 'disabled'
                and webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
                                             q.attempts - q.first_attempt + 1, clock_timestamp()) is not null as goes_on
           from webhook.queue q
-          left join webhook.endpoint t on t.id = q.endpoint_id
           left join webhook.event e on e.id = q.event_id
+          left join webhook.endpoint t on t.id = q.endpoint_id and t.organization_id = e.organization_id
          where q.next_attempt_at is null and q.origin = for_origin
            and ((1::bigint << (q.endpoint_id & 63)::int) & shards) <> 0),
     retried as (
@@ -56,7 +57,7 @@ begin atomic
                (event_id, endpoint_id, started_at, delivery_created_at, duration, attempt,
                 is_redelivery, organization_id, outcome, url, error, error_class)
         select c.event_id, c.endpoint_id, clock_timestamp(), c.created_at, interval '0', c.attempts,
-               abs(c.first_attempt) > 1, coalesce(c.organization_id, ''),
+               abs(c.first_attempt) > 1, c.organization_id,
                case when c.goes_on then null when c.first_attempt < 0 then 'cancelled' else 'failed' end,
                coalesce(c.url, ''), 'the worker ended before the answer was recorded', 'interrupted'
           from cut_off c
@@ -67,7 +68,8 @@ begin atomic
                    array_agg(webhook._failure(c.event_id, c.event_type, c.endpoint_id, c.url, c.attempts, null,
                                               'the worker ended before the answer was recorded', 'interrupted')))
           from cut_off c
-         where c.goes_on is not true and c.first_attempt > 0 and webhook._is_told(c.event_type, c.is_test)
+         where c.goes_on is not true and c.first_attempt > 0 and c.url is not null
+           and webhook._is_told(c.event_type, c.is_test)
         having count(*) > 0)
     select count(*) + 0 * (select count(*) from told) from logged;
 end;

@@ -8,7 +8,7 @@ begin atomic
            coalesce(t.url, ''), null, case when cancelled.first_attempt < 0 then 'cancelled by hand' else reason end,
            'cancelled', null, null
       from webhook.event e
-      left join webhook.endpoint t on t.id = cancelled.endpoint_id
+      left join webhook.endpoint t on t.id = cancelled.endpoint_id and t.organization_id = e.organization_id
      where e.id = cancelled.event_id;
 end;
 comment on function webhook._cancellation(webhook.queue, text) is
@@ -39,7 +39,8 @@ begin atomic
         insert into webhook.attempt
         select a.*
           from cancelled c
-          left join webhook.endpoint t on t.id = (c.row).endpoint_id,
+          left join webhook.event e on e.id = (c.row).event_id
+          left join webhook.endpoint t on t.id = (c.row).endpoint_id and t.organization_id = e.organization_id,
                webhook._cancellation(c.row, case when t.id is null then 'the endpoint was deleted'
                                                  else 'the endpoint was disabled' end) a)
     select count(*) from cancelled;
@@ -229,8 +230,9 @@ language plpgsql security definer set search_path to pg_catalog, pg_temp set pla
 -- custom plans: a partial index finds what did not succeed
 as $$
 declare
-    began  constant timestamptz := clock_timestamp();
-    queued bigint;
+    began    constant timestamptz := clock_timestamp();
+    endpoint webhook.endpoint;
+    queued   bigint;
 begin
     perform webhook._check_range(since, until);
     if recover.status is null then
@@ -241,13 +243,13 @@ begin
         raise exception 'deliveries with the status "%" cannot be recovered', recover.status
             using errcode = 'invalid_parameter_value', hint = 'Use failed, cancelled or succeeded.';
     end if;
-    perform webhook._get_endpoint(recover.endpoint_id);
+    endpoint := webhook._get_endpoint(recover.endpoint_id);
     with reopened as (
         update webhook.attempt a set outcome = null
           from webhook.event e
          where a.endpoint_id = recover.endpoint_id and a.outcome = recover.status
            and a.started_at + a.duration between recover.since and recover.until
-           and e.id = a.event_id and not e.is_test and e.payload::text <> webhook._forgotten()
+           and e.id = a.event_id and e.organization_id = endpoint.organization_id and not e.is_test and e.payload::text <> webhook._forgotten()
         returning a.event_id, a.attempt),
     queued as (
         insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin, attempts, first_attempt)

@@ -39,7 +39,7 @@ select d.created_at, d.event_type, d.organization_id, d.endpoint_id,
        d.is_redelivery
   from webhook.delivery d
   left join webhook.event e on e.id = d.event_id
-  left join webhook.endpoint t on t.id = d.endpoint_id
+  left join webhook.endpoint t on t.id = d.endpoint_id and t.organization_id = d.organization_id
   left join lateral (select a.url, a.response_status, a.error, a.response_body
                        from webhook.attempt a
                       where a.event_id = d.event_id and a.endpoint_id = d.endpoint_id

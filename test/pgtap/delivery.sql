@@ -224,6 +224,25 @@ select is(webhook._interrupt(webhook._origin() + 1, -1), 0::bigint,
 select is(webhook._interrupt(webhook._origin(), ~(1::bigint << (2006 & 63))), 0::bigint,
           'a crash: those of another worker are left alone');
 
+--
+-- An id that an endpoint of another organization uses by now
+--
+
+select webhook.set_organization('org_2', 'Two') \g /dev/null
+insert into webhook.endpoint (id, organization_id, url, retry_schedule)
+select id, 'org_1', 'https://hooks.example.com/j', case id when 2012 then '{}' else '{1h}' end::interval[]
+  from generate_series(2012, 2014) id;
+select pg_temp.take(:'event_id', id) from generate_series(2012, 2014) id \g /dev/null
+select pg_temp.fail(:'event_id', 2012, '2026-01-08 10:30:05+00') \g /dev/null
+delete from webhook.endpoint where id in (2012, 2013, 2014);
+insert into webhook.endpoint (id, organization_id, url, retry_schedule)
+select id, 'org_2', 'https://hooks.example.com/k', '{1h}' from generate_series(2012, 2014) id;
+select is(webhook.recover(2012, '-infinity', 'infinity'), 0::bigint, 'used again: nothing to recover');
+select is(pg_temp.fail(:'event_id', 2013, '2026-01-08 10:30:05+00'), false, 'used again: no retry');
+select is(webhook._interrupt(webhook._origin(), 1::bigint << (2014 & 63)), 1::bigint, 'used again: the worker crashes');
+select is(concat_ws(' ', outcome, organization_id, url), 'failed org_1 ', 'used again: nor a retry then')
+  from webhook.attempt where endpoint_id = 2014;
+
 select is_empty(
     $$select event_id, endpoint_id from webhook.delivery
        group by 1, 2 having count(*) > 1$$,

@@ -104,6 +104,13 @@ select webhook.set_organization('org_2', 'Two') \g /dev/null
 insert into webhook.endpoint (id, organization_id, url) values (3020, 'org_2', 'https://hooks.example.com/');
 select is(pg_temp.verdict(3020), null, 'endpoints of others are not mentioned');
 
+insert into webhook.endpoint (id, organization_id, url) values (3021, 'org_2', 'https://theirs.example.com/');
+select pg_temp.log(:'event_id', 3021, 'failed', 'HTTP status 500', 500) \g /dev/null
+select is(explanation || ' ' || url,
+          'given up after attempt 2: HTTP status 500; the endpoint was deleted since https://hooks.example.com/',
+          'nor who uses the id of a deleted one by now')
+  from webhook.explain(:'event_id') where endpoint_id = 3021;
+
 --
 -- Forgetting
 --

@@ -210,6 +210,21 @@ fails_with('TLS 1.1', 'tls', qr/./, $old->url('/ok'));
 my $aborting = Webhook::start_receiver('tls-abort' => 1);
 fails_with('reset in the handshake', 'tls', qr/./, $aborting->url('/ok'));
 
+# nothing_is_sent_to_an_endpoint_of_another_organization: as if its id had been
+# used again while a worker took the event for the former one.
+($event) = emit_to('/ok/former');
+my (undef, $latter) = emit_to('/ok/latter');
+attempts_of($event);
+$t->sql("insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
+	values ('$event', $latter, now(), now(), webhook._origin())");
+$t->wait_for_sql("select exists (select from webhook.attempt
+	where event_id = '$event' and endpoint_id = $latter)");
+is($t->sql("select outcome, organization_id, url, error from webhook.attempt
+		where event_id = '$event' and endpoint_id = $latter"),
+	'cancelled|only_' . ($organizations - 1) . '||the endpoint was deleted',
+	'to an endpoint of another organization: cancelled');
+is(scalar($t->wait_for_journal(1, qr/latter/)), 1, 'and not sent');
+
 # not_public_addresses_are_blocked: the name is checked when it is dialled.
 my $literal = $t->endpoint('/ok/literal');
 $t->configure("webhook.allow_addresses = ''");
