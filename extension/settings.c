@@ -85,6 +85,27 @@ check_retry_schedule(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* Under each prefix there is a signature: no two may have the same name. */
+static bool
+prefix_is_free(List *prefixes, const char *prefix)
+{
+	ListCell   *cell;
+	int			count = 0;
+
+	if (pg_strcasecmp(prefix, "webhook") == 0)
+	{
+		GUC_check_errdetail("\"%s\" begins the names of the headers of Standard Webhooks.",
+							prefix);
+		return false;
+	}
+	foreach(cell, prefixes)
+		count += pg_strcasecmp(prefix, lfirst(cell)) == 0;
+	if (count > 1)
+		GUC_check_errdetail("\"%s\" is there more than once; case does not count.",
+							prefix);
+	return count == 1;
+}
+
 /*
  * The server's own splitting takes quotes off, and a line break for a blank; who
  * makes headers of the list does neither.
@@ -112,6 +133,8 @@ check_header_prefix(char **newval, void **extra, GucSource source)
 								name);
 			return false;
 		}
+		if (!prefix_is_free(names, name))
+			return false;
 	}
 	return true;
 }
