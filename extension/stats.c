@@ -279,6 +279,16 @@ wh_stats_list(EndpointStats **entries)
 }
 
 void
+wh_stats_forget(int64 endpoint_id)
+{
+	StatsKey	key = {endpoint_id, MyDatabaseId};
+
+	LWLockAcquire(stats_lock, LW_EXCLUSIVE);
+	hash_search(endpoints, &key, HASH_REMOVE, NULL);
+	LWLockRelease(stats_lock);
+}
+
+void
 wh_stats_reset(DatabaseStats *stats)
 {
 	HASH_SEQ_STATUS scan;

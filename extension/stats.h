@@ -84,6 +84,9 @@ extern void wh_stats_note(DatabaseStats *stats, const struct Delivery *delivery)
  */
 extern int	wh_stats_list(EndpointStats **entries);
 
+/* Forget an endpoint of this database. */
+extern void wh_stats_forget(int64 endpoint_id);
+
 /* Forget everything about this database. */
 extern void wh_stats_reset(DatabaseStats *stats);
 

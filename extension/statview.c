@@ -19,6 +19,7 @@ PG_FUNCTION_INFO_V1(webhook_stat_database);
 PG_FUNCTION_INFO_V1(webhook_stat_endpoints);
 PG_FUNCTION_INFO_V1(webhook_stat_durations);
 PG_FUNCTION_INFO_V1(webhook_stat_reset);
+PG_FUNCTION_INFO_V1(webhook_stat_forget);
 
 #define read_u64(counter) ((int64) pg_atomic_read_u64(&(counter)))
 
@@ -237,5 +238,13 @@ webhook_stat_reset(PG_FUNCTION_ARGS)
 
 	if (database)
 		wh_stats_reset(&database->stats);
+	PG_RETURN_VOID();
+}
+
+Datum
+webhook_stat_forget(PG_FUNCTION_ARGS)
+{
+	if (wh_shared)
+		wh_stats_forget(PG_GETARG_INT64(0));
 	PG_RETURN_VOID();
 }

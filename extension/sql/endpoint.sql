@@ -218,6 +218,8 @@ begin
     if tg_op = 'INSERT' then
         insert into webhook.endpoint_secret (endpoint_id, secret)
         values (new.id, webhook._make_secret());
+        -- Not when one is deleted, which may have results to come.
+        perform webhook._stat_forget(new.id);
     elsif tg_op = 'DELETE' then
         perform webhook._cancel_waiting(old.id, 'the endpoint was deleted');
         delete from webhook.endpoint_secret where endpoint_id = old.id;
@@ -232,7 +234,7 @@ begin
     return null;
 end
 $$;
-comment on function webhook._endpoint_changed() is 'Internal: trigger; makes a secret for a new endpoint, cancels what waits for a disabled or deleted one, tells of a disabled one';
+comment on function webhook._endpoint_changed() is 'Internal: trigger; makes a secret for a new endpoint and forgets who had its id, cancels what waits for a disabled or deleted one, tells of a disabled one';
 
 create function webhook._secret_changed() returns trigger
 language plpgsql security definer set search_path to pg_catalog, pg_temp

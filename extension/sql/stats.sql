@@ -25,6 +25,13 @@ create function webhook.stat_reset() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'webhook_stat_reset';
 comment on function webhook.stat_reset() is
     'Set the statistics of this database to zero: webhook.stat_database, webhook.stat_endpoint, what metrics and dashboard show of them; rows stay';
+-- What was counted for an extension that was dropped is not of this one.
+select webhook.stat_reset();
+
+create function webhook._stat_forget(endpoint_id bigint) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'webhook_stat_forget';
+comment on function webhook._stat_forget(bigint) is
+    'Internal: forget the statistics of an endpoint: its id had another one before';
 
 create view webhook.stat_database as
 select s.succeeded, s.failed, s.given_up, s.failures,

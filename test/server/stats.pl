@@ -85,6 +85,12 @@ $t->sql("delete from webhook.endpoint where id = $fine");
 is($t->sql("select count(*) from webhook.stat_endpoint where endpoint_id = $fine"),
 	0, 'a deleted endpoint is not shown');
 
+# an_id_that_is_used_again_starts_anew
+$t->sql("insert into webhook.endpoint (id, organization_id, url)
+	values ($fine, 'org_1', 'https://hooks.example.com/')");
+is($t->sql("select count(*) from webhook.stat_endpoint where endpoint_id = $fine"),
+	0, 'nor is another one with its id shown with what it had');
+
 # a_full_table_forgets_those_used_longest_ago
 $t->sql('delete from webhook.endpoint');
 my $url = $t->receiver->url('/ok/many');
@@ -96,5 +102,12 @@ $t->wait_for_sql('select succeeded > 2060 from webhook.stat_database');
 my $kept = $t->sql('select count(*) from webhook.stat_endpoint');
 cmp_ok($kept, '<=', 2048, "no more entries than there is room for: $kept");
 cmp_ok($kept, '>', 1900, 'and few are given up at once');
+
+# the_extension_is_made_anew
+$t->sql('drop extension webhook');
+$t->install('postgres');
+is( $t->sql('select attempts, (select count(*) from webhook._stat_endpoints())
+		from webhook.stat_database'),
+	'0|0', 'DROP and CREATE EXTENSION: all is zero, too');
 
 done_testing();
