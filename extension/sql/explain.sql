@@ -51,7 +51,7 @@ begin atomic
          'no worker has taken the event yet, and the endpoint is paused'),
         (webhook._is_waiting(e.id, t.id), 'waiting',
          'no worker has taken the event yet' || coalesce(': ' || trouble, '')),
-        (true, 'not subscribed', 'the endpoint was not subscribed, or was disabled, when the event was taken')
+        (true, 'not subscribed', 'the endpoint was not committed yet, not subscribed, or disabled when the event was taken')
      ) as r(applies, verdict, explanation)
      where r.applies
      limit 1;

@@ -76,7 +76,7 @@ update webhook.endpoint set status = 'disabled', disabled_reason = 'moved',
        disabled_at = '2026-01-08 10:30:00+00' where id = 3009;
 select is(pg_temp.verdict(3009), 'disabled: the endpoint is disabled since 2026-01-08 10:30:00+00: moved', 'disabled');
 select is(pg_temp.verdict(3010),
-          'not subscribed: the endpoint was not subscribed, or was disabled, when the event was taken',
+          'not subscribed: the endpoint was not committed yet, not subscribed, or disabled when the event was taken',
           'taken without it');
 select matches(pg_temp.verdict(3011),
                '^created later: the endpoint was created at \S+ \S+, the event at \S+ \S+$', 'created later');
