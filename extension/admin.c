@@ -137,16 +137,19 @@ webhook_verify(PG_FUNCTION_ARGS)
 {
 	SigningKey *key;
 	char	   *body;
+	char	   *signature;
 	bool		is_valid;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
+	body = get_utf8(PG_GETARG_TEXT_PP(0));
+	signature = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	/* Last: nothing that may fail leaves it behind. */
 	key = wh_sign_key_create(get_utf8(PG_GETARG_TEXT_PP(2)));
 	if (key == NULL)
 		elog(ERROR, "could not prepare a secret");
-	body = get_utf8(PG_GETARG_TEXT_PP(0));
-	is_valid = wh_sign_verify_body(key, body, strlen(body),
-								   text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	is_valid = wh_sign_verify_body(key, body, strlen(body), signature);
 	wh_sign_key_free(key);
 	PG_RETURN_BOOL(is_valid);
 }
