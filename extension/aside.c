@@ -292,7 +292,11 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 	Node	   *statement = pstmt->utilityStmt;
 	DatabaseSlot *volatile slot = NULL;
 
-	if (IsTransactionState() && !commits_prepared(statement))
+	/* Asked now: once it has run, the statement may be gone. */
+	bool		is_commit = commits_prepared(statement);
+	volatile bool is_drop = IsA(statement, DropdbStmt);
+
+	if (IsTransactionState() && !is_commit)
 	{
 		slot = find_slot(statement);
 		if (drops_extension(statement))
@@ -306,7 +310,7 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 	{
 		run_utility(pstmt, query, is_read_only, context, params, environment,
 					receiver, completion);
-		if (commits_prepared(statement))
+		if (is_commit)
 			announce_what_was_prepared();
 		return;
 	}
@@ -316,7 +320,7 @@ step_aside(PlannedStmt *pstmt, const char *query, bool is_read_only,
 		wait_for_leave(slot);
 		run_utility(pstmt, query, is_read_only, context, params, environment,
 					receiver, completion);
-		if (IsA(statement, DropdbStmt))
+		if (is_drop)
 			give_up(slot);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(let_workers_in, PointerGetDatum(slot));
