@@ -92,6 +92,8 @@ wh_roster_unload(Endpoint *endpoint)
 		MemoryContextDelete(endpoint->context);
 	}
 	endpoint->context = NULL;
+	endpoint->organization_id = endpoint->url = NULL;
+	endpoint->host = endpoint->target = NULL;
 	endpoint->own_headers = endpoint->masked_headers = NULL;
 }
 
