@@ -274,21 +274,25 @@ wh_plan_due(TakePlan *plan)
 		plan_due_row(plan, &rows[i]);
 }
 
+/* Whatever fails, a delivery is in its place or in the list. */
 static void
-add_to_list(Delivery **list, Delivery *delivery, bool is_ours)
+add_to_list(TakePlan *plan, Delivery **place, bool is_ours)
 {
+	Delivery   *delivery = *place;
 	Endpoint   *endpoint = delivery->endpoint;
 
 	if (!is_ours)
 	{
+		*place = NULL;
 		wh_take_release(delivery);
 		return;
 	}
 	delivery->url = MemoryContextStrdup(delivery->context, endpoint->url);
 	delivery->organization_id = MemoryContextStrdup(delivery->context,
 													endpoint->organization_id);
-	delivery->next = *list;
-	*list = delivery;
+	delivery->next = plan->list;
+	plan->list = delivery;
+	*place = NULL;
 }
 
 bool
@@ -301,8 +305,6 @@ wh_plan_has_rows(const TakePlan *plan)
 Delivery *
 wh_plan_carry_out(TakePlan *plan)
 {
-	Delivery   *list = NULL;
-
 	wh_queue_load_endpoints(plan->load, plan->load_count);
 	wh_queue_insert(plan->rows, plan->row_count);
 	wh_queue_mark_sending(plan->sending, plan->sending_count);
@@ -318,17 +320,16 @@ wh_plan_carry_out(TakePlan *plan)
 		delivery->attempt = 1;
 		delivery->created_at = row->created_at;
 		delivery->tid = row->tid;
-		plan->row_delivery[i] = NULL;
-		add_to_list(&list, delivery, row->is_new);
+		add_to_list(plan, &plan->row_delivery[i], row->is_new);
 	}
 	for (int i = 0; i < plan->sending_count; i++)
 	{
 		plan->sending_delivery[i]->tid = plan->sending[i].tid;
-		add_to_list(&list, plan->sending_delivery[i],
+		add_to_list(plan, &plan->sending_delivery[i],
 					plan->sending[i].is_marked);
 	}
 	plan->row_count = plan->sending_count = 0;
-	return list;
+	return plan->list;
 }
 
 static void
@@ -344,7 +345,7 @@ release_list(Delivery *list)
 }
 
 void
-wh_plan_forget(TakePlan *plan, Delivery *carried_out)
+wh_plan_forget(TakePlan *plan)
 {
 	for (int i = 0; i < plan->wish_count; i++)
 		wh_roster_set_due(wh_roster_get(plan->wishes[i].endpoint_id),
@@ -355,8 +356,11 @@ wh_plan_forget(TakePlan *plan, Delivery *carried_out)
 			wh_take_release(plan->row_delivery[i]);
 	}
 	for (int i = 0; i < plan->sending_count; i++)
-		wh_take_release(plan->sending_delivery[i]);
+	{
+		if (plan->sending_delivery[i])
+			wh_take_release(plan->sending_delivery[i]);
+	}
 	for (int i = 0; i < plan->load_count; i++)
 		wh_roster_get(plan->load[i])->revision = 0;
-	release_list(carried_out);
+	release_list(plan->list);
 }

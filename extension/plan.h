@@ -18,6 +18,7 @@ typedef struct TakePlan
 	DueRow	   *sending;		/* due rows to mark */
 	Delivery  **sending_delivery;
 	int			sending_count;
+	Delivery   *list;			/* carried out: what may be sent */
 	DueRow	   *gone;			/* due rows for nobody, or cancelled */
 	int			gone_count;
 	int64	   *load;			/* endpoints to load */
@@ -55,6 +56,6 @@ extern bool wh_plan_has_rows(const TakePlan *plan);
 extern Delivery *wh_plan_carry_out(TakePlan *plan);
 
 /* An error: the endpoints are as before, and nothing was planned. */
-extern void wh_plan_forget(TakePlan *plan, Delivery *carried_out);
+extern void wh_plan_forget(TakePlan *plan);
 
 #endif							/* WH_PLAN_H */

@@ -327,7 +327,7 @@ wh_take(int places, bool may_have_news)
 	}
 	PG_CATCH();
 	{
-		wh_plan_forget(&plan, list);
+		wh_plan_forget(&plan);
 		has_window = true;
 		if (advanced.context)
 			MemoryContextDelete(advanced.context);
