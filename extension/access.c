@@ -2,8 +2,9 @@
  * access.c
  *		Which organizations a role may act for: webhook.access, in memory.
  *
- * Who may read webhook.access may act for all; a role with a row there, and
- * who inherits from one, for the organization of the row; others for none.
+ * Who was granted to read webhook.access may act for all; a role with a row
+ * there, and who inherits from one, for the organization of the row; others for
+ * none.  pg_read_all_data and its like, which read every table, grant nothing.
  * So what a restored dump lacks is lost access, never access to more.
  *
  * Inside our security definer functions the current user is the owner.  The
@@ -18,6 +19,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -109,6 +111,31 @@ note_binding(Access *access, Relation table, HeapTuple row)
 	MemoryContextSwitchTo(old);
 }
 
+/* Does the table's own list grant this to the role? */
+static bool
+is_granted(Oid table, Oid role, AclMode privilege)
+{
+	HeapTuple	row = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid			table_owner;
+	Datum		list;
+	bool		is_null;
+	bool		result;
+
+	if (!HeapTupleIsValid(row))
+		elog(ERROR, "cache lookup failed for relation %u", table);
+	table_owner = ((Form_pg_class) GETSTRUCT(row))->relowner;
+	list = SysCacheGetAttr(RELOID, row, Anum_pg_class_relacl, &is_null);
+	if (superuser_arg(role))
+		result = true;
+	else if (is_null)
+		result = has_privs_of_role(role, table_owner);
+	else
+		result = aclmask(DatumGetAclP(list), role, table_owner, privilege,
+						 ACLMASK_ANY) != 0;
+	ReleaseSysCache(row);
+	return result;
+}
+
 /*
  * Read the table with the snapshot of a catalogue scan: what is remembered
  * outlives this transaction, whose own snapshot may be old.
@@ -125,7 +152,7 @@ load(Access *access)
 	owner = table->rd_rel->relowner;
 	is_anybody_bound = false;
 	access->organizations = NIL;
-	access->has_all = pg_class_aclcheck(access_table, access->role, ACL_SELECT) == ACLCHECK_OK;
+	access->has_all = is_granted(access_table, access->role, ACL_SELECT);
 	while (HeapTupleIsValid(row = systable_getnext(scan)))
 		note_binding(access, table, row);
 	systable_endscan(scan);
@@ -247,17 +274,15 @@ wh_access_is_restoring(void)
 static bool
 has_level(Oid role, const char *level)
 {
-	return pg_class_aclcheck(wh_catalogue_table("endpoint"), role,
-							 strcmp(level, "manager") == 0 ? ACL_DELETE :
-							 ACL_SELECT) == ACLCHECK_OK;
+	return is_granted(wh_catalogue_table("endpoint"), role,
+					  strcmp(level, "manager") == 0 ? ACL_DELETE : ACL_SELECT);
 }
 
 /* Was the role given any level?  All levels include this. */
 static bool
 has_any_level(Oid role)
 {
-	return pg_class_aclcheck(wh_catalogue_table("organization"), role,
-							 ACL_SELECT) == ACLCHECK_OK;
+	return is_granted(wh_catalogue_table("organization"), role, ACL_SELECT);
 }
 
 /* May the caller of the function that asks act for an organization? */
@@ -279,14 +304,21 @@ caller_is_allowed(const text *organization, const char *level)
 	return is_allowed(access, organization);
 }
 
+/* The same for the arguments of a function; a level that is NULL nobody has. */
+static bool
+is_asker_allowed(FunctionCallInfo fcinfo, const text *organization)
+{
+	return !PG_ARGISNULL(1) &&
+		caller_is_allowed(organization, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+}
+
 /* _has_access(organization_id, level): NULL means all organizations. */
 Datum
 webhook_has_access(PG_FUNCTION_ARGS)
 {
 	text	   *organization = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
 
-	PG_RETURN_BOOL(caller_is_allowed(organization,
-									 text_to_cstring(PG_GETARG_TEXT_PP(1))));
+	PG_RETURN_BOOL(is_asker_allowed(fcinfo, organization));
 }
 
 /* _check_access(organization_id, level): the same, or error 42501. */
@@ -295,8 +327,7 @@ webhook_check_access(PG_FUNCTION_ARGS)
 {
 	text	   *organization = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
 
-	if (!caller_is_allowed(organization,
-						   text_to_cstring(PG_GETARG_TEXT_PP(1))))
+	if (!is_asker_allowed(fcinfo, organization))
 		refuse(organization);
 	PG_RETURN_VOID();
 }

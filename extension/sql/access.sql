@@ -4,7 +4,7 @@ create table webhook.access (
     role            regrole primary key,
     organization_id text    not null
 );
-comment on table webhook.access is 'Roles that are bound to one organization, by webhook.grant_access; row-level security reads it. Roles that may read this table are bound to none';
+comment on table webhook.access is 'Roles that are bound to one organization, by webhook.grant_access; row-level security reads it. Roles that were granted to read this table are bound to none';
 comment on column webhook.access.role is 'Role; binds those who inherit from it as well';
 comment on column webhook.access.organization_id is 'The organization it may act for';
 
@@ -16,6 +16,8 @@ comment on function webhook._access_changed() is 'Internal: trigger; sessions fo
 
 create trigger access_changed after insert or update or delete on webhook.access
     for each statement execute function webhook._access_changed();
+-- Where replication writes it, or a session that fires no triggers, too: access ends everywhere.
+alter table webhook.access enable always trigger access_changed;
 
 create function webhook._has_access(organization_id text, level text default 'observer') returns boolean
 language c stable parallel safe as 'MODULE_PATHNAME', 'webhook_has_access';

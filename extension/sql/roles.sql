@@ -148,7 +148,10 @@ begin
     if organization_id is null or bound_to is not null then
         return;
     end if;
-    if has_table_privilege(role, 'webhook.access', 'select') then
+    if exists (select from pg_roles r where r.oid = role and r.rolsuper)
+       or exists (select from pg_class c, aclexplode(c.relacl) g
+                   where c.oid = 'webhook.access'::regclass and g.privilege_type = 'SELECT'
+                     and (g.grantee = 0 or pg_has_role(role, g.grantee, 'usage'))) then
         raise exception 'role "%" may act for all organizations', role
             using errcode = 'object_not_in_prerequisite_state',
                   hint = format('Take that back first: select webhook.revoke_access(%L)', role);
@@ -229,6 +232,7 @@ comment on function webhook.revoke_access(regrole) is 'Take back what grant_acce
 alter table webhook.organization enable row level security;
 alter table webhook.endpoint enable row level security;
 alter table webhook.endpoint_header enable row level security;
+alter table webhook.endpoint_secret enable row level security;   -- no policy: not even for who reads all tables
 alter table webhook.event enable row level security;
 alter table webhook.attempt enable row level security;
 alter table webhook.queue enable row level security;

@@ -371,6 +371,19 @@ select webhook.revoke_access('regress_webhook_one') \g /dev/null
 select is(pg_temp.attempt('regress_webhook_member', $$select webhook.emit('review.created', 'org_1', '{}')$$),
           '42501 permission denied for function emit', 'until that is taken back');
 
+-- A role that reads every table acts for no other organization.
+create role regress_webhook_reader in role pg_read_all_data, pg_write_all_data;
+select webhook.grant_access('regress_webhook_reader', level, 'org_1')
+  from unnest('{publisher,manager}'::text[]) level \g /dev/null
+select is(pg_temp.organizations_of('regress_webhook_reader', name), 'org_1', name || ' as a reader of all tables')
+  from relation where name not in ('access', 'event_type');
+select is(pg_temp.attempt('regress_webhook_reader', $$select webhook.emit('review.created', 'org_2', '{}')$$),
+          '42501 permission denied for organization "org_2"', 'nor does he emit for them');
+select is(pg_temp.attempt('regress_webhook_reader', $$do 'begin
+                              assert (select count(webhook.secret(id)) from generate_series(1, 100) id) = 1;
+                              assert not exists (select from webhook.endpoint_secret);
+                          end'$$), 'fine', 'nor see their secrets');
+
 -- Superusers and members of role webhook are bound to nothing.
 grant webhook to regress_webhook_nobody;
 select is(pg_temp.organizations_of('regress_webhook_nobody', name), 'org_1,org_2',
