@@ -36,30 +36,36 @@ release_slot(int code, Datum arg)
 	wh_shared_wake_launcher();
 }
 
+/* The caller holds the lock. */
+static void
+claim(WorkerSlot *place, int total)
+{
+	slot = place;
+	slot->pid = MyProcPid;
+	slot->procno = WH_MY_PROC_NUMBER;
+	slot->total = total;
+	slot->state = WORKER_STARTING;
+	slot->since = GetCurrentTimestamp();
+	pg_atomic_write_u32(&slot->news, 1);
+	pg_atomic_write_u32(&slot->should_drain, 0);
+}
+
 void
 wh_slot_claim(const WorkerArguments *arguments)
 {
-	bool		is_taken = true;
-
 	LWLockAcquire(wh_shared->lock, LW_EXCLUSIVE);
 	database = wh_shared_find(arguments->database);
-	if (database && database->is_wanted && database->holds == 0)
+	if (database)
 	{
-		slot = &database->workers[arguments->index];
-		is_taken = slot->pid != 0;
-		if (!is_taken)
-		{
-			slot->pid = MyProcPid;
-			slot->procno = WH_MY_PROC_NUMBER;
-			slot->total = arguments->total;
-			slot->state = WORKER_STARTING;
-			slot->since = GetCurrentTimestamp();
-			pg_atomic_write_u32(&slot->news, 1);
-			pg_atomic_write_u32(&slot->should_drain, 0);
-		}
+		WorkerSlot *place = &database->workers[arguments->index];
+
+		if (place->pid == 0 && database->is_wanted && database->holds == 0)
+			claim(place, arguments->total);
+		else if (place->pid == 0)
+			place->state = WORKER_NONE; /* so that it can be asked for again */
 	}
 	LWLockRelease(wh_shared->lock);
-	if (is_taken)
+	if (slot == NULL)
 		proc_exit(0);
 	on_shmem_exit(release_slot, 0);
 }

@@ -2,6 +2,7 @@
 
 use strict;
 use warnings;
+use POSIX qw(SIGUSR1);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -76,6 +77,25 @@ takes_less_than(10, 'alter database store set tablespace space');
 arrives('moved', $t->emit(database => 'store'));
 takes_less_than(10, 'create database clone template store');
 arrives('its template', $t->emit(database => 'store'));
+
+# one_after_the_other: the worker asked for between two of them comes during the
+# second, leaves, and is asked for again
+my ($creator, $watcher) = ($t->session, $t->session);
+my $postmaster = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/ ? $1 : die;
+kill STOP => $postmaster;
+$creator->query_safe('create database one template store');
+Webhook::wait_until('the launcher to ask for a worker', 20, sub {
+	hex(slurp_file("/proc/$postmaster/status") =~ /^ShdPnd:\s*(\w+)/m ? $1 : 0) & 1 << (SIGUSR1 - 1) });
+$creator->query_until(qr/begun/, "\\echo begun\ncreate database two template store;\n");
+Webhook::wait_until('the second', 20, sub { $watcher->query_safe(
+	"select exists (select from pg_stat_activity where query ~ '^create database two' and state = 'active')") =~ /t/ });
+kill CONT => $postmaster;
+$creator->query_safe('select 1');
+my $began = time;
+arrives('the template of two', $t->emit(database => 'store'));
+cmp_ok(time - $began, '<', 5, 'and soon');
+$_->quit for $creator, $watcher;
+$t->sql("drop database $_") for 'one', 'two';
 $t->wait_for_sql("select bool_and(state = 'copy') from webhook.status", 'clone');
 takes_less_than(3, 'drop database clone');
 
