@@ -41,6 +41,7 @@ typedef struct CacheEntry
 } CacheEntry;
 
 static HTAB *cache = NULL;
+static uint64 changes;			/* counts what may have made a watch stale */
 
 static void
 mark_stale(Datum arg, Oid relid)
@@ -48,6 +49,7 @@ mark_stale(Datum arg, Oid relid)
 	HASH_SEQ_STATUS scan;
 	CacheEntry *entry;
 
+	changes++;
 	hash_seq_init(&scan, cache);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
@@ -324,9 +326,11 @@ keep_watch(Watch *watch)
 	MemoryContextSetParent(watch->context, CacheMemoryContext);
 }
 
+/* To parse takes locks; what changed until they came counts. */
 static Watch *
 prepare_watch(Relation rel, const Trigger *trigger)
 {
+	uint64		before = changes;
 	Watch	   *watch = wh_watch_describe(rel, trigger->tgname,
 										  trigger->tgnargs, trigger->tgargs);
 
@@ -340,7 +344,20 @@ prepare_watch(Relation rel, const Trigger *trigger)
 	}
 	keep_watch(watch);
 	SPI_finish();
+	watch->is_stale = changes != before;
 	return watch;
+}
+
+/* The second time, the locks that the first one waited for are held. */
+static Watch *
+prepare_current_watch(Relation rel, const Trigger *trigger)
+{
+	Watch	   *watch = prepare_watch(rel, trigger);
+
+	if (!watch->is_stale)
+		return watch;
+	forget_watch(watch);
+	return prepare_watch(rel, trigger);
 }
 
 Watch *
@@ -365,7 +382,7 @@ wh_watch_acquire(Relation rel, const Trigger *trigger)
 		entry->watch = NULL;
 	}
 	if (entry->watch == NULL)
-		entry->watch = prepare_watch(rel, trigger);
+		entry->watch = prepare_current_watch(rel, trigger);
 	entry->watch->uses++;
 	return entry->watch;
 }

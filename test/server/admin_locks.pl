@@ -238,4 +238,19 @@ is($in_flight, 0, 'nothing is on the wire');
 $t->endpoint('/ok/last');
 emit_and_wait('at last');
 
+# a_type_changes_while_a_watch_is_prepared, which waits for a lock
+$t->sql("create table lookup as select true as ok; create table watched (j jsonb); create type pair as (a text, b text);
+	select webhook.watch('watched', 'review.created', '(jsonb_populate_record(null::pair, new.j)).b',
+		condition => '(select ok from lookup)')");
+$session = $t->session;
+my $changing = $t->session;
+$changing->query_safe('begin; lock table lookup in access exclusive mode');
+$session->query_until(qr/begun/, "\\echo begun\ninsert into watched values ('{\"b\": \"org_1\"}');\n");
+$t->wait_for_sql("select exists (select from pg_locks where relation = 'lookup'::regclass and not granted)");
+$changing->query_safe('alter type pair drop attribute b, add attribute b text; commit');
+$session->query("insert into watched values ('{\"b\": \"org_1\"}')");
+is($t->sql("select count(*) from webhook.event where event_type = 'review.created'"), 2,
+	'a type changes while a watch is prepared: no change is refused');
+$_->quit for $session, $changing;
+
 done_testing();
