@@ -426,19 +426,28 @@ drop table typed;
 drop schema types cascade;
 
 -- Equality of other schemas is not found in a restored dump: such columns are
--- compared as bytes, those of enums and the server's own types by value.
+-- compared as bytes, as are domains of enums, which have none, and text that differs
+-- though it is equal; enums and the server's own types by value.
 create schema types;
 create extension citext schema types;
 create domain types.address as types.citext;
+create domain types.home as types.address;
 create type types.color as enum ('red', 'blue');
-create table typed (org text, c types.citext, a types.address, e types.color, n numeric);
+create domain types.paint as types.color;
+create domain types.coat as types.paint;
+create collation types.caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+create table typed (org text, c types.citext, a types.address, h types.home, e types.color,
+                    p types.paint, q types.coat, t text collate types.caseless, n numeric);
 set search_path = public, types;
-select webhook.watch('typed', 'review.created', 'new.org', 'update of c, a, e, n', data => 'new');
+select webhook.watch('typed', 'review.created', 'new.org', 'update of c, a, h, e, p, q, t, n', data => 'new');
 set search_path = public;
 select string_to_table(condition, ' OR ') as condition from webhook.watches;
-insert into typed values ('org_abc123', 'a', 'a', 'red', 1.0);
-update typed set n = 1.00;
+insert into typed values ('org_abc123', 'a', 'a', 'a', 'red', 'red', 'red', 'a', 1.0);
+update typed set n = 1.00, p = 'red', q = 'red';
 update typed set c = 'A';
+update typed set h = 'A';
+update typed set t = 'A';
+update typed set q = 'blue';
 select * from emitted();
 drop table typed;
 drop schema types cascade;

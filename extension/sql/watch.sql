@@ -185,18 +185,27 @@ declare
 begin
     perform webhook._check_watch(source, trigger, array_remove(options, null), type, false, true);
     if operation = 'update' then
-        -- As bytes are compared types without equality, and those with one that a
-        -- restored dump does not find, as citext.
-        select string_agg(format(case when t.typcategory in ('B', 'D', 'E', 'I', 'N', 'S', 'T')
-                                           and (t.typtype <> 'b' or t.typnamespace = 'pg_catalog'::regnamespace)
-                                        or t.oid in ('uuid'::regtype, 'jsonb'::regtype, 'bytea'::regtype)
+        -- As bytes are compared types without equality, those with one that a
+        -- restored dump does not find, as citext, or that domains lose, as enums,
+        -- and text of which different ones may be equal.
+        select string_agg(format(case when (t.typcategory in ('B', 'D', 'I', 'N', 'S', 'T')
+                                            and t.typnamespace = 'pg_catalog'::regnamespace
+                                         or t.typtype = 'e' and t.oid = a.atttypid
+                                         or t.oid in ('uuid'::regtype, 'jsonb'::regtype, 'bytea'::regtype))
+                                       and not exists (select from pg_collation c
+                                                        where c.oid = a.attcollation and not c.collisdeterministic)
                                       then 'old.%1$I is distinct from new.%1$I'
                                       else 'pg_catalog.record_image_ne(row(old.%1$I), row(new.%1$I))' end, a.attname),
                           ' or ' order by a.attnum)
           into changed
           from pg_attribute a
-          join pg_type d on d.oid = a.atttypid
-          join pg_type t on t.oid = case d.typtype when 'd' then d.typbasetype else d.oid end
+         cross join lateral (
+                with recursive d(oid, base) as (
+                    select y.oid, y.typbasetype from pg_type y where y.oid = a.atttypid
+                    union all
+                    select y.oid, y.typbasetype from d join pg_type y on y.oid = d.base)
+                select d.oid from d where d.base = 0) b
+          join pg_type t on t.oid = b.oid
          where a.attrelid = source and a.attname = any (columns);
     end if;
     if condition is not null then
