@@ -10,11 +10,8 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -163,121 +160,6 @@ wh_watch_describe(Relation rel, const char *name, int nargs, char **args)
 	return watch;
 }
 
-static bool
-is_users_function(Oid function, void *context)
-{
-	return function >= FirstNormalObjectId;
-}
-
-/*
- * Whether one of the server's own functions may find a name in a string and
- * look it up when it runs, as regclassin, has_table_privilege or query_to_xml.
- */
-static bool
-may_look_up_names(Oid function, void *context)
-{
-	Oid		   *types;
-	int			count;
-
-	if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
-		return false;
-	(void) get_func_signature(function, &types, &count);
-	for (int i = 0; i < count; i++)
-	{
-		if (types[i] == TEXTOID || types[i] == NAMEOID || types[i] == CSTRINGOID)
-			return true;
-	}
-	return false;
-}
-
-static bool
-walk_calls(Node *node, void *is_kind)
-{
-	if (node == NULL)
-		return false;
-	return check_functions_in_node(node, *(check_function_callback *) is_kind,
-								   NULL) ||
-		expression_tree_walker(node, walk_calls, is_kind);
-}
-
-/* Whether some function in the expression is of this kind. */
-static bool
-calls(Expr *expression, check_function_callback is_kind)
-{
-	return walk_calls((Node *) expression, &is_kind);
-}
-
-/*
- * Whether an expression holds the oid of a relation, as that of nextval('s')
- * does.  Plans notice when it is gone.
- */
-static bool
-names_relation(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Const))
-		return ((Const *) node)->consttype == REGCLASSOID;
-	return expression_tree_walker(node, names_relation, context);
-}
-
-static bool
-is_users_type(const void *expression)
-{
-	return exprType(expression) >= FirstNormalObjectId;
-}
-
-/*
- * Whether a query names a type of users, or reads the inside of one.  To hand
- * on a row or a column of the table is neither.
- */
-static bool
-names_type(Node *node, void *context)
-{
-	const Expr *arg;
-
-	if (node == NULL)
-		return false;
-	switch (nodeTag(node))
-	{
-		case T_Query:
-			return query_tree_walker((Query *) node, names_type, context, 0);
-		case T_FieldSelect:
-			arg = ((FieldSelect *) node)->arg;
-			if (!IsA(arg, Param) && is_users_type(arg))
-				return true;
-			break;
-		case T_Var:
-		case T_Const:
-		case T_FuncExpr:
-		case T_RowExpr:
-		case T_ArrayExpr:
-		case T_RelabelType:
-		case T_CoerceViaIO:
-		case T_CoerceToDomain:
-		case T_ArrayCoerceExpr:
-		case T_ConvertRowtypeExpr:
-			if (is_users_type(node))
-				return true;
-			break;
-		default:
-			break;
-	}
-	return expression_tree_walker(node, names_type, context);
-}
-
-/*
- * Whether an expression can be run without a plan: no query in it, and only
- * the server's own functions, since others may be replaced.
- */
-static bool
-is_simple(const Query *query, Expr *expression)
-{
-	return query->rtable == NIL && query->cteList == NIL &&
-		!query->hasSubLinks && !calls(expression, is_users_function) &&
-		!names_relation((Node *) expression, NULL);
-}
-
 static void
 simplify(WatchExpression *expression)
 {
@@ -285,15 +167,15 @@ simplify(WatchExpression *expression)
 	Watch	   *watch = expression->watch;
 	MemoryContext old;
 
-	if (names_type((Node *) wh_watch_query(expression), NULL))
+	if (wh_watch_names_type(expression))
 		watch->names_types = true;
-	if (!is_simple(wh_watch_query(expression), value))
+	if (!wh_watch_is_simple(expression))
 	{
 		watch->needs_plans = true;
 		watch->needs_path = true;
 		return;
 	}
-	if (calls(value, may_look_up_names))
+	if (wh_watch_needs_path(expression))
 		watch->needs_path = true;
 	value = expression_planner(copyObject(value));
 	old = MemoryContextSwitchTo(watch->context);

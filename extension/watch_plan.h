@@ -76,6 +76,21 @@ extern const Query *wh_watch_query(const WatchExpression *expression);
 extern Expr *wh_watch_value(const WatchExpression *expression);
 
 /*
+ * Whether an expression with a plan can be run without: no query in it, and
+ * only the server's own functions, since others may be replaced.
+ */
+extern bool wh_watch_is_simple(const WatchExpression *expression);
+
+/* Whether a simple one may look names up when it is run. */
+extern bool wh_watch_needs_path(const WatchExpression *expression);
+
+/*
+ * Whether one with a plan names a type of users, or reads the inside of one.
+ * To hand on a row or a column of the table is neither.
+ */
+extern bool wh_watch_names_type(const WatchExpression *expression);
+
+/*
  * Note the type of an expression's values, when it was parsed and whenever its
  * plan was made anew since: what it reads may have changed.  42804 unless its
  * role takes that type.
