@@ -10,7 +10,9 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "watch_plan.h"
 
@@ -20,9 +22,51 @@ is_users_function(Oid function, void *context)
 	return function >= FirstNormalObjectId;
 }
 
+static bool
+row_holds_names(Oid type)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
+	bool		found = false;
+
+	for (int i = 0; i < desc->natts && !found; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		found = !column->attisdropped &&
+			wh_watch_type_holds_names(column->atttypid);
+	}
+	ReleaseTupleDesc(desc);
+	return found;
+}
+
+bool
+wh_watch_type_holds_names(Oid type)
+{
+	type = getBaseType(type);
+	switch (type)
+	{
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCLASSOID:
+		case REGTYPEOID:
+		case REGCOLLATIONOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+			return true;
+		default:
+			break;
+	}
+	if (OidIsValid(get_element_type(type)))
+		return wh_watch_type_holds_names(get_element_type(type));
+	return get_typtype(type) == TYPTYPE_COMPOSITE && row_holds_names(type);
+}
+
 /*
- * Whether one of the server's own functions may find a name in a string and
- * look it up when it runs, as regclassin, has_table_privilege or query_to_xml.
+ * Whether one of the server's own functions may go by the search_path when it
+ * runs: is handed names in a string, as regclassin, has_table_privilege or
+ * query_to_xml, or an oid, as format_type or pg_table_is_visible.
  */
 static bool
 may_look_up_names(Oid function, void *context)
@@ -32,10 +76,14 @@ may_look_up_names(Oid function, void *context)
 
 	if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
 		return false;
+	if (function == F_CURRENT_SCHEMA || function == F_CURRENT_SCHEMAS)
+		return true;
 	(void) get_func_signature(function, &types, &count);
 	for (int i = 0; i < count; i++)
 	{
-		if (types[i] == TEXTOID || types[i] == NAMEOID || types[i] == CSTRINGOID)
+		if (types[i] == TEXTOID || types[i] == NAMEOID ||
+			types[i] == CSTRINGOID || types[i] == OIDOID ||
+			wh_watch_type_holds_names(types[i]))
 			return true;
 	}
 	return false;
@@ -56,6 +104,33 @@ static bool
 calls(Expr *expression, check_function_callback is_kind)
 {
 	return walk_calls((Node *) expression, &is_kind);
+}
+
+/*
+ * Whether an expression has values that are names, besides those that are
+ * columns of the table, or is the current schema.
+ */
+static bool
+makes_names(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_SQLValueFunction:
+			return ((SQLValueFunction *) node)->op == SVFOP_CURRENT_SCHEMA;
+		case T_Const:
+		case T_FuncExpr:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_ArrayCoerceExpr:
+			if (wh_watch_type_holds_names(exprType(node)))
+				return true;
+			break;
+		default:
+			break;
+	}
+	return expression_tree_walker(node, makes_names, context);
 }
 
 /*
@@ -137,5 +212,7 @@ wh_watch_is_simple(const WatchExpression *expression)
 bool
 wh_watch_needs_path(const WatchExpression *expression)
 {
-	return calls(wh_watch_value(expression), may_look_up_names);
+	Expr	   *value = wh_watch_value(expression);
+
+	return calls(value, may_look_up_names) || makes_names((Node *) value, NULL);
 }

@@ -217,6 +217,7 @@ prepare_watch(Relation rel, const Trigger *trigger)
 										  trigger->tgnargs, trigger->tgargs);
 
 	wh_computed_describe(watch, rel);
+	watch->needs_path = wh_watch_type_holds_names(watch->row_type);
 	SPI_connect();
 	wh_watch_parse(watch);
 	for (int role = 0; role < WATCH_EXPRESSIONS; role++)

@@ -47,7 +47,7 @@ struct Watch
 	WatchExpression expressions[WATCH_EXPRESSIONS];
 	Expr	  **computed;		/* by column, what no tuple holds; or NULL */
 	bool		needs_plans;	/* some expression is not simple */
-	bool		needs_path;		/* some expression may look names up */
+	bool		needs_path;		/* some expression may depend on it */
 	bool		names_types;	/* some expression names a user's type */
 	bool		is_stale;		/* what it depends on changed since */
 	bool		is_replaced;	/* the cache has forgotten it */
@@ -81,8 +81,17 @@ extern Expr *wh_watch_value(const WatchExpression *expression);
  */
 extern bool wh_watch_is_simple(const WatchExpression *expression);
 
-/* Whether a simple one may look names up when it is run. */
+/*
+ * Whether a simple one may look names up when it is run, or show an object's
+ * name as the search_path has it; columns of the table aside.
+ */
 extern bool wh_watch_needs_path(const WatchExpression *expression);
+
+/*
+ * Whether values of a type are oids that are shown as names, as the
+ * search_path has them, or a row or an array of such.
+ */
+extern bool wh_watch_type_holds_names(Oid type);
 
 /*
  * Whether one with a plan names a type of users, or reads the inside of one.

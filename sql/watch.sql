@@ -707,6 +707,25 @@ select webhook.unwatch('wrong', 'review.created', 'by_query');
 drop table setting;
 drop schema elsewhere cascade;
 
+-- So do names that are made when it runs.
+delete from webhook.event;
+create table named (org text default 'org_abc123', o oid);
+create table naming (org text default 'org_abc123', place regclass);
+select webhook.watch('naming', 'review.created', 'new.org');
+select webhook.watch('naming', 'review.completed', 'new.org', data => $$json_build_object('place', new.place)$$);
+select webhook.watch('named', 'review.started', 'new.org', name => 'schema', data => $$json_build_object('keyword', current_schema)$$);
+select webhook.watch('named', 'review.started', 'new.org', name => 'call', data => $$json_build_object('call', current_schema())$$);
+select webhook.watch('named', 'review.started', 'new.org', name => 'cast', data => $$json_build_object('cast', new.o::regclass)$$);
+select webhook.watch('named', 'review.started', 'new.org', name => 'oid', data => $$json_build_object('oid', pg_table_is_visible(new.o))$$);
+create schema elsewhere;
+set search_path = elsewhere;
+insert into public.naming values (default, 'public.named');
+insert into public.named values (default, 'public.named'::regclass);
+set search_path = public;
+select * from emitted();
+drop table named, naming;
+drop schema elsewhere;
+
 -- Written by hand: known beforehand, and refused at the change.
 create trigger a before insert on wrong for each row execute function webhook.emit_row('review.created', 'new.org');
 create trigger b after insert on wrong for each statement execute function webhook.emit_row('review.created', 'new.org');
