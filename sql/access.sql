@@ -80,5 +80,14 @@ select webhook.emit('review.completed', 'org_abc123', '{}');
 select url from webhook.endpoint;
 reset role;
 
+-- A name that needs quotes has them where it is given as an argument.
+create role "regress_webhook App";
+select webhook.grant_access('"regress_webhook App"', 'publisher', 'org_abc123');
+select webhook.grant_access('"regress_webhook App"', 'publisher');
+delete from webhook.access;
+select problem, hint from webhook.check() where subject = 'access';
+select webhook.revoke_access('"regress_webhook App"');
+drop role "regress_webhook App";
+
 drop role regress_webhook_app, regress_webhook_support, regress_webhook_admin;
 drop extension webhook;

@@ -245,7 +245,7 @@ begin atomic
     union all
     -- The binding was lost: a dump restored where one of its roles was missing brings none at all.
     select 'access', format('role "%s" was given access, but to no organization', r.rolname),
-           format('Run: select webhook.grant_access(%1$L, level, organization), or: select webhook.revoke_access(%1$L)', r.rolname)
+           format('Run: select webhook.grant_access(%1$L, level, organization), or: select webhook.revoke_access(%1$L)', quote_ident(r.rolname))
       from pg_class c
      cross join aclexplode(c.relacl) g
       join pg_roles r on r.oid = g.grantee

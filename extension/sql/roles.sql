@@ -138,10 +138,11 @@ language plpgsql set search_path to pg_catalog, pg_temp
 as $$
 declare
     bound_to text;
+    rolname  constant name := (select r.rolname from pg_roles r where r.oid = role);
 begin
     select a.organization_id into bound_to from webhook.access a where a.role = _bind.role;
     if bound_to <> organization_id or (bound_to is not null and organization_id is null) then
-        raise exception 'role "%" is bound to organization "%"', role, bound_to
+        raise exception 'role "%" is bound to organization "%"', rolname, bound_to
             using errcode = 'object_not_in_prerequisite_state',
                   hint = format('Take that back first: select webhook.revoke_access(%L)', role);
     end if;
@@ -152,7 +153,7 @@ begin
        or exists (select from pg_class c, aclexplode(c.relacl) g
                    where c.oid = 'webhook.access'::regclass and g.privilege_type = 'SELECT'
                      and (g.grantee = 0 or pg_has_role(role, g.grantee, 'usage'))) then
-        raise exception 'role "%" may act for all organizations', role
+        raise exception 'role "%" may act for all organizations', rolname
             using errcode = 'object_not_in_prerequisite_state',
                   hint = format('Take that back first: select webhook.revoke_access(%L)', role);
     end if;
