@@ -231,8 +231,30 @@ end;
 comment on function webhook.report(interval) is 'The same about the time up to now';
 
 create function webhook.report(since text default '24 hours') returns text
-language sql stable
-begin atomic
-    select case when since ~ '^[[:space:]]*[0-9]{4}-[0-9]' then webhook.report(since::timestamptz) else webhook.report(since::interval) end;
-end;
+language plpgsql stable set search_path to pg_catalog, pg_temp
+as $$
+declare
+    duration interval;
+    moment   timestamptz;
+begin
+    begin
+        if since !~ '^[[:space:]]*[0-9]{4}-[0-9]' then
+            duration := since;
+        end if;
+    exception when data_exception then
+        null;       -- a moment, perhaps, as yesterday
+    end;
+    if duration is not null then
+        return webhook.report(duration);
+    end if;
+    begin
+        moment := since;
+    exception when invalid_datetime_format or datetime_field_overflow then
+        raise exception 'invalid time "%" for a report', since
+            using errcode = 'invalid_datetime_format',
+                  hint = 'Give a duration such as 7 days, or a moment such as 2026-01-08 10:30.';
+    end;
+    return webhook.report(moment);
+end
+$$;
 comment on function webhook.report(text) is 'The same for a literal: a duration such as 7 days, or a moment such as 2026-01-08 10:30';

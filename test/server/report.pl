@@ -68,7 +68,7 @@ like($page, qr{<circle class="p50"}, 'durations of one moment are a point');
 # since_when
 for my $since ("'7 days'", "interval '1 hour'", "now() - interval '1 hour'",
 	"to_char(now() - interval '1 hour', 'YYYY-MM-DD HH24:MI')", 'since => \'10 minutes\'',
-	"timestamptz '-infinity'", "'100 years'", "'1000000 years'")
+	"timestamptz '-infinity'", "'yesterday'", "'100 years'", "'1000000 years'")
 {
 	like($t->sql("select webhook.report($since)"), qr/attempts<\/div><div class="big">2</, "since $since");
 }
@@ -77,7 +77,8 @@ like($t->sql("select webhook.report(now() + interval '1 minute')"),
 like($t->sql("select webhook.report('-1000000 years')"), qr/attempts<\/div><div class="big">0</, 'nor for a million years');
 is($t->sql('select webhook.report(null::interval)'), '', 'nor of no time at all');
 like($t->sql("select webhook.report(timestamptz 'infinity')"), qr/^<!DOCTYPE.*<\/html>$/s, 'nor at the end of days');
-like($t->sql_error("select webhook.report('yesterday evening')"), qr/^22007/, 'what is no time');
+like($t->sql_error("select webhook.report('$_')"), qr/^22007: \Qinvalid time "$_" for a report/, "what is no time: '$_'")
+  for 'yesterday evening', '', '2026-13-01';
 
 # who_may_read_it
 $t->sql("create role looker; select webhook.grant_access('looker', 'observer');
