@@ -8,8 +8,10 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/xact.h"
 #include "fmgr.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "body.h"
 #include "compat.h"
@@ -27,25 +29,97 @@
 static Size large_bytes;
 static bool is_awaited;
 
+/* Is it this row that is broken, and not the server, or our time that is up? */
+static bool
+is_damage(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
+		error->sqlerrcode == ERRCODE_INDEX_CORRUPTED ||
+		error->sqlerrcode == ERRCODE_IO_ERROR ||
+		error->sqlerrcode == ERRCODE_UNDEFINED_FILE;
+}
+
+/*
+ * The payload in one piece; NULL: it is damaged.  In a transaction of its own
+ * within that of the take, which has others to care for.
+ */
+static text *
+read_payload(text *payload)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	text	   *volatile flat = NULL;
+
+	if (!VARATT_IS_EXTERNAL(payload) && !VARATT_IS_COMPRESSED(payload))
+		return payload;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		flat = (text *) PG_DETOAST_DATUM_PACKED(PointerGetDatum(payload));
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (!is_damage(error))
+			ReThrowError(error);
+		ereport(LOG,
+				(errmsg("webhook could not read a payload: %s", error->message)));
+		flat = NULL;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return flat;
+}
+
+/* Of these bytes, referenced by nobody. */
+static Body *
+make_body(const char *bytes, int length)
+{
+	Body	   *body = MemoryContextAllocHuge(TopMemoryContext,
+											  offsetof(Body, bytes) + length);
+
+	body->references = 0;
+	body->obstacle = NULL;
+	body->length = length;
+	memcpy(body->bytes, bytes, length);
+	if (length > SMALL_BYTES)
+		large_bytes += length;
+	return body;
+}
+
+static Body *
+make_unsendable(const char *obstacle)
+{
+	Body	   *body = make_body("", 0);
+
+	body->obstacle = obstacle;
+	return body;
+}
+
 Body *
 wh_body_create(text *payload)
 {
-	text	   *flat = (text *) PG_DETOAST_DATUM_PACKED(PointerGetDatum(payload));
-	const char *bytes = VARDATA_ANY(flat);
-	int			length = VARSIZE_ANY_EXHDR(flat);
-	const char *utf8 = wh_encoding_to_utf8(bytes, &length);
+	text	   *flat = read_payload(payload);
+	const char *bytes;
+	const char *utf8;
+	int			length;
 	Body	   *body;
 
-	if (utf8 == NULL)
-		length = 0;
-	body = MemoryContextAllocHuge(TopMemoryContext, offsetof(Body, bytes) + length);
-	body->references = 0;
-	body->is_unsendable = utf8 == NULL;
-	body->length = length;
-	if (utf8)
-		memcpy(body->bytes, utf8, length);
-	if (length > SMALL_BYTES)
-		large_bytes += length;
+	if (flat == NULL)
+		return make_unsendable("the payload is damaged");
+	bytes = VARDATA_ANY(flat);
+	length = VARSIZE_ANY_EXHDR(flat);
+	utf8 = wh_encoding_to_utf8(bytes, &length);
+	body = utf8 ? make_body(utf8, length) :
+		make_unsendable("the payload cannot be converted to UTF-8");
 	if (utf8 && utf8 != bytes)
 		pfree((char *) utf8);
 	if (flat != payload)

@@ -9,7 +9,7 @@
 typedef struct Body
 {
 	int			references;
-	bool		is_unsendable;	/* no UTF-8 form: it has no bytes */
+	const char *obstacle;		/* why it has no bytes; NULL: it has */
 	int			length;
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];
 } Body;

@@ -39,7 +39,7 @@ wh_lone_body(const char *payload)
 	Body	   *body = palloc(offsetof(Body, bytes) + strlen(utf8));
 
 	body->references = 1;
-	body->is_unsendable = false;
+	body->obstacle = NULL;
 	body->length = strlen(utf8);
 	memcpy(body->bytes, utf8, body->length);
 	return body;

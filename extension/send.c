@@ -115,8 +115,8 @@ find_obstacle(const Delivery *delivery)
 {
 	if (delivery->endpoint->key_count == 0)
 		return "the endpoint has no secret";
-	if (delivery->body->is_unsendable)
-		return "the payload cannot be converted to UTF-8";
+	if (delivery->body->obstacle)
+		return delivery->body->obstacle;
 	if (is_forgotten(delivery->body))
 		return "the payload was forgotten";
 	return NULL;

@@ -144,4 +144,24 @@ is( $t->sql("select count(*) from webhook.delivery d
 		join webhook.endpoint t on t.id = d.endpoint_id where d.status <> 'succeeded'"),
 	0, 'and what is left was delivered');
 
+# a_damaged_payload_fails_alone: the file of its partition's long values is empty.
+$t->sql("alter system set webhook.enabled = off");
+$node->reload;
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+my $long = q{json_build_object('x', (select string_agg(md5(n::text), '') from generate_series(1, 1000) n))};
+my ($before, $damaged, $behind) = map { $t->sql("select webhook.emit('review.completed', 'org_1', $_)") }
+  "'{}'", $long, "'{}'";
+my $file = $t->sql("select pg_relation_filepath(c.reltoastrelid) from webhook.event e
+	join pg_class c on c.oid = e.tableoid where e.id = '$damaged'");
+$t->sql("alter system reset webhook.enabled");
+$node->stop;
+truncate $node->data_dir . "/$file", 0 or die $!;
+$node->start;
+$t->wait_until_done(undef, 60);
+is($t->sql("select string_agg(coalesce(error_class, 'fine'), ' ' order by event_id, attempt)
+		from webhook.attempt where event_id in ('$before', '$damaged', '$behind')"),
+	'fine internal internal internal internal fine', 'a damaged payload fails alone');
+is($t->sql("select distinct error from webhook.attempt where event_id = '$damaged'"),
+	'the payload is damaged', 'the log says so');
+
 done_testing();
