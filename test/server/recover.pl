@@ -9,7 +9,6 @@ use Webhook;
 
 my $t = Webhook->new('recover', "webhook.retry_schedule = ''");
 
-# Statuses of all deliveries at an endpoint, counted.
 sub wait_for_statuses
 {
 	my ($id, $wanted) = @_;
@@ -17,6 +16,7 @@ sub wait_for_statuses
 	Webhook::wait_until("$wanted at endpoint $id", undef, sub { statuses($id) eq $wanted });
 }
 
+# Statuses of all deliveries at an endpoint, counted.
 sub statuses
 {
 	my ($id) = @_;
