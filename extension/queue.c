@@ -43,11 +43,15 @@ static Statement find_endpoints = {
 	INT8ARRAYOID, INT8OID, INT8OID}
 };
 
-/* Of another organization: it was deleted, and its id is used again. */
+/*
+ * Of another organization: it was deleted, and its id is used again.  As part
+ * of the join that would let all endpoints of an organization be read for each.
+ */
 static Statement read_due = {
 	"select q.ctid, q.event_id, q.endpoint_id, q.attempts, q.next_attempt_at,"
 	"  q.created_at, e.event_type, e.payload,"
-	"  case when t.status <> 'disabled' and q.first_attempt > 0"
+	"  case when t.organization_id = e.organization_id"
+	"   and t.status <> 'disabled' and q.first_attempt > 0"
 	"   then t.revision end,"
 	"  t.status = 'paused', q.first_attempt > 1, q.interruptions"
 	" from unnest($1, $2, $3) as wish(endpoint_id, mark, places)"
@@ -57,8 +61,7 @@ static Statement read_due = {
 	"   and q.next_attempt_at >= wish.mark and q.origin = $4"
 	"  order by q.next_attempt_at, q.event_id limit wish.places + 1) q"
 	" left join webhook.event e on e.id = q.event_id"
-	" left join webhook.endpoint t on t.id = q.endpoint_id"
-	"  and t.organization_id = e.organization_id",
+	" left join webhook.endpoint t on t.id = q.endpoint_id",
 	SPI_OK_SELECT, 4,
 	{INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4OID}
 };

@@ -19,7 +19,7 @@ begin atomic
       from unnest(event_ids, endpoint_ids, ended_at, is_gone, not_before) with ordinality
                as f(event_id, endpoint_id, ended_at, is_gone, not_before, place)
       join webhook.event e on e.id = f.event_id
-      join webhook.endpoint t on t.id = f.endpoint_id and t.organization_id = e.organization_id
+      join webhook.endpoint t on t.id = f.endpoint_id and t.organization_id is not distinct from e.organization_id
      where q.event_id = f.event_id and q.endpoint_id = f.endpoint_id
        and q.next_attempt_at is null
        and (q.first_attempt < 0
@@ -42,7 +42,7 @@ begin atomic
                                             q.attempts - q.first_attempt + 1, clock_timestamp()) is not null as goes_on
           from webhook.queue q
           left join webhook.event e on e.id = q.event_id
-          left join webhook.endpoint t on t.id = q.endpoint_id and t.organization_id = e.organization_id
+          left join webhook.endpoint t on t.id = q.endpoint_id and t.organization_id is not distinct from e.organization_id
          where q.next_attempt_at is null and q.origin = for_origin
            and ((1::bigint << (q.endpoint_id & 63)::int) & shards) <> 0),
     retried as (

@@ -82,7 +82,7 @@ begin
                 select n.endpoint_id from webhook.queue n where n.event_id = e.id
                 union
                 select n.endpoint_id from webhook.attempt n where n.event_id = e.id) i(endpoint_id)
-          left join webhook.endpoint t on t.id = i.endpoint_id and t.organization_id = e.organization_id
+          left join webhook.endpoint t on t.id = i.endpoint_id and t.organization_id is not distinct from e.organization_id
           left join webhook.queue q on q.event_id = e.id and q.endpoint_id = i.endpoint_id
           left join lateral (select *
                                from webhook.attempt n

@@ -84,6 +84,8 @@ create table webhook.endpoint (
     check ((status = 'disabled') = (disabled_at is not null))
 );
 create unique index endpoint_name on webhook.endpoint (organization_id, name);
+-- Where an endpoint is found by its id, its organization is compared with IS NOT
+-- DISTINCT FROM: else this may be taken to read all of the organization for each.
 create index endpoint_organization on webhook.endpoint (organization_id, id);
 comment on table webhook.endpoint is 'Where events are delivered: one row per receiving URL and subscription; plain INSERT, UPDATE and DELETE are checked';
 comment on column webhook.endpoint.id is 'Identifier; also decides which worker serves it';
