@@ -12,8 +12,8 @@
 #include "compat.h"
 #include "plan.h"
 #include "take.h"
+#include "wish.h"
 
-#define MAX_WISHES 500
 #define SUSPICIOUS 2			/* interruptions in a row */
 #define SERVED_ENDPOINTS 64
 #define CONTEXT_SIZE 2048		/* of a delivery: most need no more */
@@ -29,7 +29,7 @@ wh_plan_begin(TakePlan *plan, int places)
 	memset(plan, 0, sizeof(*plan));
 	plan->places = places;
 	plan->load = palloc((places + 1) * sizeof(int64));
-	plan->wishes = palloc(MAX_WISHES * sizeof(DueWish));	/* outlives the commit */
+	plan->wishes = palloc(WH_MAX_WISHES * sizeof(DueWish)); /* outlives the commit */
 }
 
 static Delivery *
@@ -151,21 +151,6 @@ wh_plan_new_rows(TakePlan *plan, const NewRow *rows, int count)
 	return events;
 }
 
-static void
-add_wish(Endpoint *endpoint, void *arg)
-{
-	TakePlan   *plan = arg;
-	int			places = wh_roster_places(endpoint);
-
-	if (plan->wish_count == MAX_WISHES || endpoint->next_due > plan->now ||
-		places == 0)
-		return;
-	plan->wishes[plan->wish_count++] = (DueWish)
-	{
-		endpoint->id, endpoint->next_due, Min(places, plan->places)
-	};
-}
-
 /*
  * A row whose last two attempts were cut off by crashes may be what crashes
  * the worker, or was on the wire beside it.  Such rows go one after the other,
@@ -252,12 +237,9 @@ wh_plan_due(TakePlan *plan)
 	plan->now = GetCurrentTimestamp();
 	if (wh_roster_earliest_due() > plan->now || plan->places <= 0)
 		return;
-	wh_roster_visit(add_wish, plan);
+	plan->wish_count = wh_wish_choose(plan->wishes, plan->places, plan->now);
 	if (plan->wish_count == 0)
 		wh_roster_refresh_earliest();	/* a rate limit put it off */
-	for (int i = 0; i < plan->wish_count; i++)
-		plan->wishes[i].places = Min(plan->wishes[i].places,
-									 Max(plan->places / plan->wish_count, 1));
 	count = wh_queue_read_due(plan->wishes, plan->wish_count, &rows);
 	qsort(rows, count, sizeof(DueRow), compare_due);
 	plan->sending = palloc(Max(count, 1) * sizeof(DueRow));

@@ -87,4 +87,21 @@ is($t->sql("select count(*) from webhook.delivery where event_id = '$event' and 
 	1000, 'and has a row for each');
 cmp_ok(own_memory() - $before, '<', 64 * 1024, 'and the worker needs less than 64 MiB more');
 
+# of_all_these_only_those_concerned_are_read, where other organizations are small
+# and the planner expects that of each.
+sub endpoints_read
+{
+	$t->sql('select pg_terminate_backend(pid, 10000) from webhook.status');	# counts all it did
+	$t->wait_for_workers;
+	return $t->sql("select sum(idx_tup_read) from pg_stat_user_indexes
+		where relname = 'endpoint' and schemaname = 'webhook'");
+}
+$t->sql("insert into webhook.organization (id, name) select 'small_' || n, 'x' from generate_series(1, 1000) n;
+	insert into webhook.endpoint (organization_id, url) select 'small_' || n, '$url' from generate_series(1, 1000) n;
+	analyze webhook.endpoint");
+my $read = endpoints_read();
+$t->emit(organization => 'many') for 1 .. 3;
+$t->wait_until_done;
+cmp_ok(endpoints_read() - $read, '<', 3 * 1000 * 10, 'each delivery reads its own endpoint');
+
 done_testing();
