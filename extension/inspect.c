@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include <sys/resource.h>
 #include <time.h>
 
 #include "fmgr.h"
@@ -85,12 +84,11 @@ webhook_security_problems(PG_FUNCTION_ARGS)
 Datum
 webhook_open_files(PG_FUNCTION_ARGS)
 {
-	struct rlimit limit;
+	int64		files = wh_settings_open_files();
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-		limit.rlim_cur == RLIM_INFINITY)
+	if (files == PG_INT64_MAX)
 		PG_RETURN_NULL();
-	PG_RETURN_INT64(limit.rlim_cur);
+	PG_RETURN_INT64(files);
 }
 
 /*

@@ -151,8 +151,9 @@ max_in_flight(const Endpoint *endpoint)
 static int
 share_limit(const Endpoint *endpoint)
 {
-	return endpoint->failing_since != 0 ? wh_max_in_flight / 2 :
-		wh_max_in_flight * 3 / 4;
+	int			places = wh_settings_places();
+
+	return endpoint->failing_since != 0 ? places / 2 : places * 3 / 4;
 }
 
 static bool

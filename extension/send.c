@@ -47,7 +47,7 @@ wh_send_configure(void)
 	options.ca_file = wh_ca_file;
 	wh_settings_policy(&options.policy);
 	options.body_limit = wh_response_body_limit;
-	options.max_connections = wh_max_in_flight;
+	options.max_connections = wh_settings_places();
 	if (client == NULL)
 	{
 		options.descriptor = wh_http_open_descriptor();

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include <limits.h>
+#include <sys/resource.h>
 
 #include "postmaster/postmaster.h"
 #include "utils/builtins.h"
@@ -18,6 +19,8 @@
 #include "settings.h"
 #include "shared.h"
 #include "text.h"
+
+#define OWN_FILES 200			/* PostgreSQL's in a worker, and to spare */
 
 bool		wh_enabled;
 int			wh_workers;
@@ -167,6 +170,31 @@ wh_settings_retry_schedule(int *delays)
 	const char *hint;
 
 	return parse_schedule(wh_retry_schedule, delays, &hint);
+}
+
+int64
+wh_settings_open_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+		limit.rlim_cur == RLIM_INFINITY)
+		return PG_INT64_MAX;
+	return limit.rlim_cur;
+}
+
+/*
+ * PostgreSQL closes files of its own when there are too many, but takes no
+ * sockets into account, and an attempt without a socket would fail.
+ */
+int
+wh_settings_places(void)
+{
+	static int64 files = 0;		/* asked once: this is called often */
+
+	if (files == 0)
+		files = wh_settings_open_files();
+	return Max(Min(wh_max_in_flight, files - OWN_FILES), 1);
 }
 
 static void

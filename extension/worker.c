@@ -136,7 +136,7 @@ has_work(void)
 static int
 free_places(void)
 {
-	return Max(wh_max_in_flight - wh_send_in_flight() - wh_results_count(), 0);
+	return Max(wh_settings_places() - wh_send_in_flight() - wh_results_count(), 0);
 }
 
 /* Take what can start, and send it. */

@@ -94,8 +94,9 @@ begin atomic
                else 'Name the networks that are meant.' end
       from webhook._security_problems() p
     union all
-    select 'webhook.max_in_flight', format('it is %s, and a process may have %s files open',
-                                           current_setting('webhook.max_in_flight'), webhook._open_files()),
+    select 'webhook.max_in_flight', format('it is %s, but a process may have %s files open and keeps to %s',
+                                           current_setting('webhook.max_in_flight'), webhook._open_files(),
+                                           greatest(webhook._open_files() - 200, 1)),
            'Raise the limit of open files (LimitNOFILE=, ulimit -n), or lower the setting.'
      where webhook._open_files() < current_setting('webhook.max_in_flight')::int + 200
     union all

@@ -91,7 +91,7 @@ SKIP:
 	skip 'no prlimit here', 1
 	  if system("prlimit --pid $pid --nofile=640:640 2>/dev/null") != 0;
 	like(problems('in_flight'),
-		qr/^webhook.max_in_flight: it is 500, and a process may have 640 files open/,
+		qr/^webhook.max_in_flight: it is 500, but a process may have 640 files open and keeps to 440/,
 		'a limit of open files that is too low');
 }
 

@@ -128,6 +128,27 @@ is(scalar(grep { $at[$_ + 2] - $at[$_] < 0.2 } 0 .. $#at - 2), 0,
 cmp_ok((grep { $at[$_ + 1] - $at[$_] < 0.15 } 0 .. $#at - 1), '>=', 1,
 	'but two');
 
+# no_more_than_it_has_files: 200 are PostgreSQL's.
+SKIP:
+{
+	my ($pid) = slurp_file($t->node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+
+	skip 'no prlimit here', 2
+	  if system("prlimit --pid $pid --nofile=240:240 2>/dev/null") != 0;
+	$t->configure('webhook.max_in_flight_per_endpoint = 500');
+	$t->sql('select pg_terminate_backend(pid, 10000) from webhook.status');
+	$t->wait_for_workers;
+	($endpoint, $organization) = lonely('/delay/200?files');
+	emit_many(600, $organization);
+	@at = sort { $a <=> $b } map { $_->{monotonic} } $t->wait_for_journal(600, qr{files$});
+	is(scalar(grep { $at[$_ + 40] - $at[$_] < 0.2 } 0 .. $#at - 40), 0,
+		'a process that may have 240 files: never more than forty at once');
+	wait_for_status($endpoint, 'succeeded', 600);
+	is($t->sql("select count(*) from webhook.attempt where endpoint_id = $endpoint"),
+		600, 'and no attempt failed');
+	$t->node->restart;
+}
+
 # limits_are_checked
 like($t->sql_error("update webhook.endpoint set rate_limit = 0 where id = $slow"),
 	qr/^23514/, 'a rate limit must be positive');
