@@ -33,12 +33,14 @@
 
 #include "access.h"
 #include "catalogue.h"
+#include "session.h"
 #include "settings.h"
 
 PG_FUNCTION_INFO_V1(webhook_has_access);
 PG_FUNCTION_INFO_V1(webhook_check_access);
 PG_FUNCTION_INFO_V1(webhook_access_changed);
 PG_FUNCTION_INFO_V1(webhook_is_restoring);
+PG_FUNCTION_INFO_V1(webhook_is_worker);
 
 /* Columns of webhook.access, in the order of access.sql. */
 enum AccessColumn
@@ -337,6 +339,13 @@ Datum
 webhook_is_restoring(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(wh_access_is_restoring());
+}
+
+/* _is_worker() */
+Datum
+webhook_is_worker(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(wh_session_is_worker());
 }
 
 /* Trigger on webhook.access: what sessions remember of it is out of date. */

@@ -238,15 +238,20 @@ wh_queue_mark_sending(DueRow *rows, int count)
 	}
 }
 
-void
+bool
 wh_queue_cancel(const DueRow *rows, int count)
 {
 	Datum		values[3];
+	bool		is_null;
 
 	if (count == 0)
-		return;
+		return true;
 	make_keys(rows, count, values);
 	wh_statement_run(&cancel_rows, values, NULL, false);
+	if (DatumGetInt64(wh_statement_column(0, 1, &is_null)) >= count)
+		return true;
+	wh_session_note_lock();
+	return false;
 }
 
 static bool

@@ -149,6 +149,10 @@ create function webhook._is_restoring() returns boolean
 language c stable strict as 'MODULE_PATHNAME', 'webhook_is_restoring';
 comment on function webhook._is_restoring() is 'Internal: whether this session restores a dump, as pg_dump and pg_restore set it up: rows come in any order and are as they were; superusers and members of role webhook only';
 
+create function webhook._is_worker() returns boolean
+language c stable strict as 'MODULE_PATHNAME', 'webhook_is_worker';
+comment on function webhook._is_worker() is 'Internal: whether a worker asks';
+
 create function webhook._next_xid() returns xid8
 language c volatile strict as 'MODULE_PATHNAME', 'webhook_next_xid';
 comment on function webhook._next_xid() is 'Internal: the transaction id that is given out next: what has it or a later one begins to write after now';
@@ -220,13 +224,20 @@ begin
         values (new.id, webhook._make_secret());
         -- Not when one is deleted, which may have results to come.
         perform webhook._stat_forget(new.id);
-    elsif tg_op = 'DELETE' then
+        return null;
+    end if;
+    if tg_op = 'DELETE' then
         perform webhook._cancel_waiting(old.id, 'the endpoint was deleted');
         delete from webhook.endpoint_secret where endpoint_id = old.id;
         delete from webhook.endpoint_header where endpoint_id = old.id;
         delete from webhook.failing where endpoint_id = old.id;
-    elsif new.status = 'disabled' and old.status <> 'disabled' then
+        return null;
+    end if;
+    -- A worker cancels some at a time, for others wait for it.
+    if 'disabled' in (old.status, new.status) and old.status <> new.status and not webhook._is_worker() then
         perform webhook._cancel_waiting(new.id, 'the endpoint was disabled');
+    end if;
+    if new.status = 'disabled' and old.status <> 'disabled' then
         perform webhook._tell_disabled(new);
     elsif new.url <> old.url or new.status = 'enabled' and old.status <> 'enabled' then
         delete from webhook.failing where endpoint_id = new.id;     -- another chance

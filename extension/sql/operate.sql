@@ -8,7 +8,7 @@ begin atomic
            coalesce(t.url, ''), null, case when cancelled.first_attempt < 0 then 'cancelled by hand' else reason end,
            'cancelled', null, null
       from webhook.event e
-      left join webhook.endpoint t on t.id = cancelled.endpoint_id and t.organization_id = e.organization_id
+      left join webhook.endpoint t on t.id = cancelled.endpoint_id and t.organization_id is not distinct from e.organization_id
      where e.id = cancelled.event_id;
 end;
 comment on function webhook._cancellation(webhook.queue, text) is
@@ -31,22 +31,39 @@ comment on function webhook._cancel_waiting(bigint, text) is 'Internal: end the 
 create function webhook._cancel_gone(tids tid[], event_ids uuid[], endpoint_ids bigint[]) returns bigint
 language sql set search_path to pg_catalog, pg_temp
 begin atomic
-    with cancelled as (
-        delete from webhook.queue q using unnest(tids, event_ids, endpoint_ids) as d(tid, event_id, endpoint_id)
-         where q.ctid = d.tid and q.event_id = d.event_id and q.endpoint_id = d.endpoint_id
-        returning q as row),
+    with given as materialized (
+        select q.ctid as tid, q.endpoint_id, q.next_attempt_at
+          from unnest(tids, event_ids, endpoint_ids) as d(tid, event_id, endpoint_id)
+          join webhook.queue q on q.ctid = d.tid and q.event_id = d.event_id and q.endpoint_id = d.endpoint_id),
+    gone as (
+        select g.endpoint_id, min(g.next_attempt_at) as mark from given g
+         where not exists (select from webhook.endpoint t where t.id = g.endpoint_id and t.status <> 'disabled')
+         group by g.endpoint_id),
+    found as (
+        select g.tid from given g
+        union
+        (select w.tid
+           from gone g
+          cross join lateral (select q.ctid as tid from webhook.queue q
+                               where q.endpoint_id = g.endpoint_id and q.next_attempt_at >= g.mark
+                               order by q.next_attempt_at limit 500) w
+          limit 500)),
+    free as materialized (
+        select q.ctid as tid from found f join webhook.queue q on q.ctid = f.tid
+           for update of q skip locked),
+    cancelled as (delete from webhook.queue q using free f where q.ctid = f.tid returning q as row),
     logged as (
         insert into webhook.attempt
         select a.*
           from cancelled c
           left join webhook.event e on e.id = (c.row).event_id
-          left join webhook.endpoint t on t.id = (c.row).endpoint_id and t.organization_id = e.organization_id,
+          left join webhook.endpoint t on t.id = (c.row).endpoint_id and t.organization_id is not distinct from e.organization_id,
                webhook._cancellation(c.row, case when t.id is null then 'the endpoint was deleted'
                                                  else 'the endpoint was disabled' end) a)
     select count(*) from cancelled;
 end;
 comment on function webhook._cancel_gone(tid[], uuid[], bigint[]) is
-    'Internal: end deliveries that a worker queued while their endpoint was disabled or deleted, and what was cancelled before a worker took it';
+    'Internal: end deliveries whose endpoint is disabled or deleted, those given and 500 more at a time, and what was cancelled before a worker took it; returns how many. Those that are locked stay';
 
 create unlogged table webhook.cancel_request (
     event_id    uuid not null,

@@ -240,6 +240,42 @@ $t->emit;
 $t->wait_for_journal(1, qr{^/ok/bystander$});
 pass('an endpoint without its organization is disabled by 410, and others get their events');
 
+# gone_with_many_waiting, some of them for a retry: they are cancelled piece by
+# piece, for others wait meanwhile, and who holds one does not stop that.
+my ($crowded, $crowd) = lonely('/gone?many');
+$t->sql("update webhook.endpoint set status = 'paused' where id = $crowded");
+emit_many(3000, $crowd);
+$t->wait_for_sql("select count(*) = 3000 from webhook.queue where endpoint_id = $crowded");
+$t->sql("update webhook.queue set next_attempt_at = now() + '1 day'
+	where endpoint_id = $crowded and get_byte(uuid_send(event_id), 15) % 2 = 0");
+my $holder = $t->session;
+$holder->query_safe("begin; select from webhook.queue where endpoint_id = $crowded
+	order by next_attempt_at desc limit 1 for update");
+$t->sql("update webhook.endpoint set status = 'enabled' where id = $crowded");
+$t->wait_for_sql("select count(*) = 1 from webhook.queue where endpoint_id = $crowded");
+$t->emit;
+$t->wait_for_journal(2, qr{^/ok/bystander$});
+pass('what waited is cancelled but for a row that is locked, and others get their events');
+$holder->query_safe('commit');
+$holder->quit;
+$t->wait_for_sql("select count(*) = 0 from webhook.queue where endpoint_id = $crowded");
+is($t->sql("select count(*) from webhook.attempt where endpoint_id = $crowded"),
+	3000, 'each is in the log');
+cmp_ok($t->sql("select count(distinct xmin::text) from webhook.attempt
+		where endpoint_id = $crowded and error = 'the endpoint was disabled'"),
+	'>=', 6, 'by several transactions');
+
+# enabled_again_meanwhile
+$t->configure('webhook.enabled = off');
+$t->wait_for_sql("select bool_and(state = 'off') from webhook.status");
+$t->sql("insert into webhook.queue (event_id, endpoint_id, created_at, next_attempt_at, origin)
+	select event_id, endpoint_id, now(), now(), webhook._origin()
+	  from webhook.attempt where endpoint_id = $crowded limit 1;
+	update webhook.endpoint set status = 'enabled' where id = $crowded");
+is($t->sql("select count(*) from webhook.queue where endpoint_id = $crowded"), 0,
+	'who is enabled before all is cancelled gets nothing of it');
+$t->configure('webhook.enabled = on');
+
 # who_fails_is_written_down_once
 $t->wait_until_done;
 is($t->sql("select count(*) from webhook.failing where endpoint_id = $failing"),
