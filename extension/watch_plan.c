@@ -34,7 +34,7 @@ typedef struct CacheKey
 typedef struct CacheEntry
 {
 	CacheKey	key;
-	Watch	   *watch;			/* NULL while none could be prepared */
+	Watch	   *watch;
 } CacheEntry;
 
 static HTAB *cache = NULL;
@@ -50,9 +50,8 @@ mark_stale(Datum arg, Oid relid)
 	hash_seq_init(&scan, cache);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
-		if (entry->watch &&
-			(!OidIsValid(relid) || entry->watch->relid == relid ||
-			 entry->watch->names_types))
+		if (!OidIsValid(relid) || entry->watch->relid == relid ||
+			entry->watch->names_types)
 			entry->watch->is_stale = true;
 	}
 }
@@ -243,31 +242,54 @@ prepare_current_watch(Relation rel, const Trigger *trigger)
 	return prepare_watch(rel, trigger);
 }
 
-Watch *
-wh_watch_acquire(Relation rel, const Trigger *trigger)
+/*
+ * Of triggers that are gone, too, which nobody will ask for.  A call further
+ * up may be running one: the last of them forgets it.
+ */
+static void
+discard_stale(void)
 {
-	CacheKey	key = {trigger->tgoid, GetUserId()};
+	HASH_SEQ_STATUS scan;
 	CacheEntry *entry;
-	bool		is_known;
 
-	if (cache == NULL)
-		make_cache();
-	entry = hash_search(cache, &key, HASH_ENTER, &is_known);
-	if (!is_known)
-		entry->watch = NULL;
-	if (entry->watch && entry->watch->is_stale)
+	hash_seq_init(&scan, cache);
+	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
-		/* A call further up may be running it: the last one forgets it. */
+		if (!entry->watch->is_stale)
+			continue;
 		if (entry->watch->uses == 0)
 			forget_watch(entry->watch);
 		else
 			entry->watch->is_replaced = true;
-		entry->watch = NULL;
+		hash_search(cache, &entry->key, HASH_REMOVE, NULL);
 	}
-	if (entry->watch == NULL)
-		entry->watch = prepare_current_watch(rel, trigger);
-	entry->watch->uses++;
-	return entry->watch;
+}
+
+static Watch *
+find_watch(const CacheKey *key)
+{
+	CacheEntry *entry = hash_search(cache, key, HASH_FIND, NULL);
+
+	return entry && !entry->watch->is_stale ? entry->watch : NULL;
+}
+
+Watch *
+wh_watch_acquire(Relation rel, const Trigger *trigger)
+{
+	CacheKey	key = {trigger->tgoid, GetUserId()};
+	Watch	   *watch;
+
+	if (cache == NULL)
+		make_cache();
+	watch = find_watch(&key);
+	if (watch == NULL)
+	{
+		watch = prepare_current_watch(rel, trigger);
+		discard_stale();
+		((CacheEntry *) hash_search(cache, &key, HASH_ENTER, NULL))->watch = watch;
+	}
+	watch->uses++;
+	return watch;
 }
 
 void

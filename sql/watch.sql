@@ -760,6 +760,19 @@ truncate wrong;
 select count(*) from wrong;
 drop table wrong cascade;
 
+-- A session keeps nothing of watches that are gone.
+create temp table fleeting (org text);
+select count(*) as kept from pg_backend_memory_contexts where name = 'webhook watch' \gset
+do $$
+begin
+    for i in 1 .. 9 loop
+        perform webhook.watch('fleeting', 'review.created', 'new.org', name => 'n' || i);
+        insert into fleeting values ('org_abc123');
+        perform webhook.unwatch('fleeting', 'review.created', 'n' || i);
+    end loop;
+end
+$$;
+select count(*) - :kept <= 1 as is_tidy from pg_backend_memory_contexts where name = 'webhook watch';
 drop table users, members, item;
 drop owned by watch_owner;
 drop role watch_owner, watch_writer;
