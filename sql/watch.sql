@@ -630,7 +630,8 @@ select webhook.watch('wrong', 'review.created', 'old.org', 'delete', data => 'ne
 select webhook.watch('wrong', 'review.created', 'null');
 select webhook.watch('wrong', 'review.created', 'null::uuid', 'insert or delete');
 select webhook.watch('wrong', 'review.created', 'new.org', data => 'null::json');
--- Of several operations one may have none: known, and refused at the change.
+-- Of several operations one may have none: told, and refused at the change.
+select webhook.watch('wrong', 'review.created', 'new.id', 'insert or delete', condition => 'new.id > 0');
 select webhook.watch('wrong', 'review.created', 'new.id', 'insert or delete');
 select operation, is_valid, problem from webhook.watches where source = 'wrong'::regclass order by 1;
 select webhook.watch('wrong', 'review.created', 'coalesce(new.org, old.org)', 'insert or delete');

@@ -246,6 +246,7 @@ declare
     arguments  text[];
     of_columns text;
     made   name[] := '{}';
+    problem text;
 begin
     if source is null or event is null or organization is null or operation is null then
         raise exception 'table, event, organization and operation of a watch must not be null'
@@ -272,6 +273,13 @@ begin
             case when kind = 'update' then of_columns end, 'name=' || name];
         perform webhook._make_watch(source, fresh, kind, array_remove(arguments, null), condition, parsed.columns, type);
         made := made || fresh;
+        problem := webhook._watch_problem(source, fresh, array_remove(arguments, null),
+            case kind when 'insert' then 5 when 'delete' then 9 else 17 end::smallint, false);
+        if problem is not null and condition is null then   -- which may leave out this operation
+            raise warning '%', problem
+                using detail = format('Every %s would fail.', upper(kind)),
+                      hint = 'Use rows that each operation has, as in coalesce(new.id, old.id).';
+        end if;
     end loop;
     foreach fresh in array ours loop
         if fresh <> all (made) then
