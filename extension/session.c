@@ -16,6 +16,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
+#include "storage/lwlock.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -252,6 +253,7 @@ void
 wh_session_abort(void)
 {
 	is_committing = false;
+	LWLockReleaseAll();			/* nobody else does outside a transaction */
 	AbortCurrentTransaction();
 	finish();
 }
