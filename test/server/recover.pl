@@ -380,7 +380,7 @@ $_->quit for $maker, $deleter;
 $t->sql("update webhook.endpoint set status = 'paused' where id = $late");
 $t->sql("insert into webhook.attempt (event_id, endpoint_id, started_at, delivery_created_at, duration,
 		attempt, organization_id, outcome, url, error, error_class)
-	select e.id, $late, now(), now(), '1s', 1, 'org_1', 'failed', 'https://x.example/', 'x', 'http'
+	select e.id, $late, now() - interval '1 s', now(), '1s', 1, 'org_1', 'failed', 'https://x.example/', 'x', 'http'
 	  from (select webhook.emit('team.member_removed', 'org_1', '{}') as id
 	          from generate_series(1, 100000)) e");
 my $began = Time::HiRes::time();
