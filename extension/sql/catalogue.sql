@@ -105,3 +105,25 @@ from (values
      '"updated_by":{"id":"usr_abc123","name":"John Admin"},'
      '"url":"https://heyjasper.ai/settings"}')
 ) as product (name, description, example);
+
+create function webhook._check_event_type() returns trigger
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+begin
+    if tg_op = 'UPDATE' then
+        new.is_builtin := old.is_builtin
+            and (old.name, old.description, old.example::text) = (new.name, new.description, new.example::text);
+    elsif not webhook._is_restoring() then
+        new.is_builtin := false;
+    else
+        -- The extension has put its own row there.
+        delete from webhook.event_type t where t.name = new.name and t.is_builtin;
+    end if;
+    return new;
+end
+$$;
+comment on function webhook._check_event_type() is
+    'Internal: trigger; what users make or change is part of a dump, and takes the place of what the extension brings when that is restored';
+
+create trigger check_event_type before insert or update on webhook.event_type
+    for each row execute function webhook._check_event_type();

@@ -45,7 +45,7 @@ comment on column webhook.event_type.name is 'Name such as review.completed: low
 comment on column webhook.event_type.category is 'The part before the first full stop; endpoints subscribe to a whole category as category.*';
 comment on column webhook.event_type.description is 'What happened when this event is emitted';
 comment on column webhook.event_type.example is 'Example of the data member of its payload; sent by webhook.test';
-comment on column webhook.event_type.is_builtin is 'True for the rows that come with the extension; they are not part of a dump';
+comment on column webhook.event_type.is_builtin is 'True for rows as they come with the extension, which are not part of a dump; false once they are changed';
 
 create table webhook.organization (
     id   text primary key check (id <> '' and length(id) <= 256),

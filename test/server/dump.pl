@@ -41,6 +41,10 @@ $t->sql('create database shop');
 $t->install('shop');
 $t->sql("insert into webhook.event_type (name, description, example)
 	values ('deploy.finished', 'A deployment has finished', '{\"commit\": \"4f9d2c8\"}');
+	update webhook.event_type set description = 'Ours' where name = 'review.failed';
+	delete from webhook.event_type where name = 'review.created';
+	insert into webhook.event_type (name, is_builtin) values ('review.created', true);
+	update webhook.event_type set is_builtin = name <> 'review.started';
 	create table review (id int, organization_id text, status text);
 	insert into review values (1, 'org_1', 'started');
 	select webhook.watch('review', 'review.completed', 'new.organization_id',
