@@ -100,6 +100,11 @@ begin atomic
            'Raise the limit of open files (LimitNOFILE=, ulimit -n), or lower the setting.'
      where webhook._open_files() < current_setting('webhook.max_in_flight')::int + 200
     union all
+    select 'webhook.retry_schedule', format('it is %s: delays without a unit are milliseconds',
+                                            current_setting('webhook.retry_schedule')),
+           'Write the units: ''1s, 10s, 60s''.'
+     where current_setting('webhook.retry_schedule') ~ '(^|,)[[:space:]]*[0-9]*[1-9][0-9]*[[:space:]]*(,|$)'
+    union all
     select 'webhook.retry_schedule', format('retries take %s, longer than webhook.retention', justify_interval(sum(d))),
            'Deliveries would expire before: raise webhook.retention, or shorten the schedule.'
       from unnest(webhook._retry_schedule()) d

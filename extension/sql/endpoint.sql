@@ -41,7 +41,11 @@ begin
         raise exception 'endpoint events must be a list of up to 1000 names'
             using errcode = 'invalid_parameter_value', hint = 'Write for example ''{review.completed,team.*}''.';
     end if;
-    if coalesce(cardinality(events), 0) = 0 or array_position(events, null) is not null then
+    if array_position(events, null) is not null then
+        raise exception 'endpoint events must not contain null'
+            using errcode = 'invalid_parameter_value', hint = 'Write for example ''{review.completed,team.*}''.';
+    end if;
+    if coalesce(cardinality(events), 0) = 0 then
         raise exception 'endpoint must subscribe to at least one event'
             using errcode = 'invalid_parameter_value',
                   hint = 'List event names, category.*, or use ''{*}'' for all.';
@@ -56,11 +60,14 @@ begin
         return;
     end if;
     nearest := webhook._nearest(unknown,
-        (select array_agg(name) || array_agg(distinct category || '.*') from webhook.event_type));
+        (select array_agg(name) || array_agg(distinct category || '.*') || webhook._operational_events()
+           from webhook.event_type));
     raise exception 'unknown event type "%"', unknown
         using errcode = 'invalid_parameter_value',
-              hint = coalesce('Perhaps you meant "' || nearest || '".',
-                              'See the known ones: select name from webhook.event_type');
+              hint = case when unknown = 'webhook.*'
+                          then 'List them by their names: ' || array_to_string(webhook._operational_events(), ', ') || '.'
+                          else coalesce('Perhaps you meant "' || nearest || '".',
+                                        'See the known ones: select name from webhook.event_type') end;
 end
 $$;
 comment on function webhook._check_events(text[]) is 'Internal: raise 22023 unless every entry of a subscription is known';

@@ -37,16 +37,18 @@ begin atomic
         (q.next_attempt_at > clock_timestamp(), 'waiting',
          format('%s is due at %s%s', w.number, date_trunc('second', q.next_attempt_at), w.after)),
         (q.event_id is not null and trouble is not null, 'waiting', format('%s is due, but %s', w.number, trouble)),
-        (q.event_id is not null, 'waiting', w.number || ' is due, as soon as the endpoint has a free place'),
-        (e.payload::text = webhook._forgotten(), 'cancelled', 'the payload was forgotten before a worker took the event'),
+        (q.event_id is not null, 'waiting', w.number || ' is due, as soon as the endpoint has a free place'
+         || coalesce(format(' and its rate limit of %s per second allows', t.rate_limit), '')),
         (e.is_test, 'not sent', 'a test goes to nobody but the endpoint that is tested'),
         (not webhook._was_there(t.created_at, t.created_xid, e.created_at, e.xid), 'created later',
-         format('the endpoint was created at %s, the event at %s', date_trunc('second', t.created_at),
-                date_trunc('second', e.created_at))),
+         format('the endpoint was created at %s, the event at %s', date_trunc('milliseconds', t.created_at),
+                date_trunc('milliseconds', e.created_at))),
         (t.status = 'disabled', 'disabled',
          format('the endpoint is disabled since %s%s', date_trunc('second', t.disabled_at), ': ' || t.disabled_reason)),
         (not webhook._subscribes(t.events, e.event_type), 'not subscribed',
-         format('the endpoint subscribes to %s', array_to_string(t.events, ', '))),
+         format('the endpoint subscribes to %s%s', array_to_string(t.events, ', '),
+                case when e.event_type like 'webhook.%' then '; events of this kind only go to who lists their exact names' end)),
+        (e.payload::text = webhook._forgotten(), 'cancelled', 'the payload was forgotten before a worker took the event'),
         (webhook._is_waiting(e.id, t.id) and t.status = 'paused', 'paused',
          'no worker has taken the event yet, and the endpoint is paused'),
         (webhook._is_waiting(e.id, t.id), 'waiting',
@@ -75,7 +77,8 @@ begin
     end if;
     return query
         select i.endpoint_id, v.verdict,
-               v.explanation || case when t.id is null then '; the endpoint was deleted since' else '' end,
+               v.explanation || case when t.id is null and v.explanation <> 'the endpoint was deleted'
+                                     then '; the endpoint was deleted since' else '' end,
                coalesce(t.url, a.url)
           from (select n.id from webhook.endpoint n where n.organization_id = e.organization_id
                 union

@@ -67,6 +67,9 @@ select is(pg_temp.verdict(3003),
           'waiting: attempt 3 is due at 2099-01-08 10:30:00+00; the last one failed: HTTP status 500',
           'a retry is due later');
 select matches(pg_temp.verdict(3004), '^waiting: attempt 1 is due, (as soon as|but)', 'due');
+update webhook.endpoint set rate_limit = 0.5 where id = 3004;
+select matches(pg_temp.verdict(3004), '^waiting: attempt 1 is due, (as soon as .* and its rate limit of 0.5 per second allows$|but)',
+               'due, with a rate limit');
 select is(pg_temp.verdict(3005), 'sending: attempt 1 is on the wire', 'on the wire');
 select is(pg_temp.verdict(3006), 'failed: given up after attempt 2: HTTP status 500', 'failed');
 select is(pg_temp.verdict(3007), 'cancelled: the endpoint was disabled', 'cancelled');
@@ -130,6 +133,8 @@ select is((select array_agg(endpoint_id order by endpoint_id) from webhook.deliv
 select is(pg_temp.verdict(3004), 'cancelled: the payload was forgotten', 'forget: and says why');
 select is(pg_temp.verdict(3010), 'cancelled: the payload was forgotten before a worker took the event',
           'forget: what was not taken is not delivered');
+select is(pg_temp.verdict(3009), 'disabled: the endpoint is disabled since 2026-01-08 10:30:00+00: moved',
+          'forget: is not why a disabled endpoint got nothing');
 select is((select array_agg(endpoint_id) from webhook.queue where event_id = :'event_id'),
           '{3005}'::bigint[], 'forget: what is on the wire ends as it ends');
 select is_empty(format($$select from webhook._schedule_retries(array[%L::uuid], '{3005}', array[now()], '{f}', '{null}')

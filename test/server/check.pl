@@ -69,6 +69,7 @@ for my $case (
 	[ 'webhook.allow_http', 'on', 'off', qr/requests without TLS can be read/ ],
 	[ 'webhook.allow_addresses', '10.0.0.0/8, ::/0', '127.0.0.0/8', qr/allows every address/ ],
 	[ 'webhook.retry_schedule', '24d, 24d', '1s', qr/^webhook.retry_schedule: retries take 1 mon 18 days,/ ],
+	[ 'webhook.retry_schedule', '1s, 60', '1s', qr/^webhook.retry_schedule: it is 1s, 60: delays without a unit/ ],
 	[ 'autovacuum', 'off', 'on', qr/^autovacuum: it is off/ ],
 	[ 'webhook.enabled', 'off', 'on', qr{^worker 1/1: webhook.enabled is off}m ],
 	[ 'webhook.workers', 8, 1, qr/^max_worker_processes: it is 8, and workers want 9/m ])
