@@ -127,6 +127,8 @@ wh_http_create(const HttpOptions *options)
 	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
 	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS,
 					  (long) options->max_connections);
+	curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+					  (long) options->max_connections);
 	curl_multi_setopt(client->multi, CURLMOPT_PIPELINING,
 					  (long) CURLPIPE_NOTHING);
 	curl_multi_setopt(client->multi, RESOLVE_THREADS_MAX,

@@ -134,7 +134,7 @@ SKIP:
 	my ($pid) = slurp_file($t->node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
 
 	skip 'no prlimit here', 2
-	  if system("prlimit --pid $pid --nofile=240:240 2>/dev/null") != 0;
+	  if system("prlimit --pid $pid --nofile=240: 2>/dev/null") != 0;
 	$t->configure('webhook.max_in_flight_per_endpoint = 500');
 	$t->sql('select pg_terminate_backend(pid, 10000) from webhook.status');
 	$t->wait_for_workers;
@@ -146,6 +146,25 @@ SKIP:
 	wait_for_status($endpoint, 'succeeded', 600);
 	is($t->sql("select count(*) from webhook.attempt where endpoint_id = $endpoint"),
 		600, 'and no attempt failed');
+
+	# also counting the connections that nobody uses
+	system("prlimit --pid $pid --nofile=600:");
+	$t->configure('webhook.allow_http = on');
+	$t->sql('select pg_terminate_backend(pid, 10000) from webhook.status');
+	$t->wait_for_workers;
+	my $port = Webhook::Receiver->new(plain => 1, address => '::')->{port};
+	my $failed = "from webhook.attempt where url ~ '^http:' and outcome is distinct from 'succeeded'";
+	for my $net (1, 2)
+	{
+		$t->sql("select webhook.set_organization('net_$net', 'x');
+			select webhook.create_endpoint('net_$net', format('http://127.$net.%s.%s:$port/delay/300', n / 200, 1 + n % 200))
+			  from generate_series(1, 390) n");
+		$t->emit(organization => "net_$net");
+		$t->wait_for_sql("select count(*) >= 390 * $net from webhook.attempt where url ~ '^http:'", undef, 60);
+	}
+	is($t->sql("select count(*), coalesce(min(error), 'none') $failed"), '0|none',
+		'a connection that nobody uses makes room for one that is needed');
+	$t->configure('webhook.allow_http = off');
 	$t->node->restart;
 }
 
