@@ -83,6 +83,10 @@ language sql volatile set search_path to pg_catalog, pg_temp set enable_seqscan 
 -- by index: most rows of the queue may be of one endpoint, and then a scan for
 -- another one's looks cheap and finds nothing to stop at
 begin atomic
+    with known as materialized (select s as row from webhook._stat_endpoints() s),
+    waits as (      -- those of what has waited longest
+        select distinct q.endpoint_id
+          from (select o.endpoint_id from webhook.queue o order by o.event_id, o.endpoint_id limit 1000) q)
     select a.rank,
            concat_ws(' ',
                webhook._short_text(format('#%s %s', t.id, regexp_replace(
@@ -96,19 +100,25 @@ begin atomic
                left(regexp_replace(a.last_error, '[[:cntrl:]]', '?', 'g'), 30))
       from (select s.*, o.sums, b.sums, o.total + b.total,
                    greatest((select max(x) from unnest(o.sums || b.sums) x), 1),
-                   row_number() over (order by b.total > 0 desc, o.total + b.total desc, s.endpoint_id)
-              from webhook._stat_endpoints() s
+                   row_number() over (order by b.total > 0 desc, s.waits and o.total + b.total = 0 desc,
+                                               o.total + b.total desc, s.endpoint_id)
+              from (select (k.row).*, w.endpoint_id is not null as waits
+                      from known k left join waits w on w.endpoint_id = (k.row).endpoint_id
+                    union all
+                    select w.endpoint_id, 0, 0, 0, null, null, array_fill(0, '{60}'), array_fill(0, '{60}'),
+                           null, null, null, null, null, true
+                      from waits w where w.endpoint_id not in (select (k.row).endpoint_id from known k)) s
              cross join lateral (select sums, (select sum(x) from unnest(sums) x)
                                    from webhook._sums(s.minutes_succeeded, 4) sums) o(sums, total)
              cross join lateral (select sums, (select sum(x) from unnest(sums) x)
                                    from webhook._sums(s.minutes_failed, 4) sums) b(sums, total)
            ) a(endpoint_id, succeeded, failed, given_up, failures, seconds, minutes_succeeded, minutes_failed, p50, p95,
-               last_success_at, last_failure_at, last_error, ok, bad, total, top, rank)
+               last_success_at, last_failure_at, last_error, waits, ok, bad, total, top, rank)
       join webhook.endpoint t on t.id = a.endpoint_id
      where a.rank <= most;
 end;
 comment on function webhook._dashboard_rows(int) is
-    'Internal: the lines of the dashboard about endpoints, those with failures in the last hour first, then the busiest';
+    'Internal: the lines of the dashboard about endpoints, those with failures in the last hour first, then those for which something waits and nothing was attempted in it, then the busiest';
 
 create function webhook._dashboard() returns setof text
 language plpgsql volatile security definer set search_path to pg_catalog, pg_temp set jit to off

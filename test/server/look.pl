@@ -196,4 +196,16 @@ SKIP:
 		'which fire when they should');
 }
 
+# what_waits_without_an_attempt_is_seen
+$t->sql("update webhook.endpoint set events = '{team.*}'");
+$t->configure('webhook.enabled = on');
+my $paused = $t->endpoint('/ok/paused', name => "'paused'", events => "'{billing.*}'");
+$t->sql("update webhook.endpoint set status = 'paused' where id = $paused");
+$t->emit(event => 'billing.credits_low');
+$t->wait_for_sql("select count(*) = 1 from webhook.queue where endpoint_id = $paused");
+@lines = grep { /^#\d/ } dashboard();
+like((grep { !/^#($failing|$waiting) / } @lines)[0], qr/^#$paused paused +paused .* 1 ?$/,
+	'an endpoint for which something waits comes before the busy ones');
+is(scalar(@lines), 20, 'and still there are twenty');
+
 done_testing();
