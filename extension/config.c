@@ -40,7 +40,8 @@ static Statement load_endpoints = {
 
 static Statement list_endpoints = {
 	"select id, coalesce(max_in_flight, 0),"
-	"  coalesce((1000000 / rate_limit)::bigint, 0), organization_id"
+	"  coalesce((1000000 / rate_limit)::bigint, 0), organization_id,"
+	"  status = 'disabled'"
 	" from webhook.endpoint where (1::bigint << (id & 63)::int) & $1 <> 0 order by id",
 	SPI_OK_SELECT, 1, {INT8OID}
 };
@@ -179,6 +180,7 @@ wh_queue_learn_endpoints(int64 shards)
 		Endpoint   *endpoint = wh_roster_get(DatumGetInt64(id));
 
 		endpoint->is_listed = true;
+		endpoint->is_disabled = DatumGetBool(wh_statement_column(i, 5, &is_null));
 		wh_roster_set_group(endpoint, wh_statement_text(i, 4));
 		wh_roster_set_limits(endpoint,
 							 DatumGetInt32(wh_statement_column(i, 2, &is_null)),

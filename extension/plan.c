@@ -192,9 +192,8 @@ plan_due_row(TakePlan *plan, const DueRow *row)
 	if (row->event_type == NULL)
 	{
 		plan->gone[plan->gone_count++] = *row;
-		/* At once, whenever it is due: there may be more. */
 		wh_roster_set_due(endpoint, Min(endpoint->next_due,
-										Min(row->next_attempt_at, plan->now)));
+										row->next_attempt_at));
 		return;
 	}
 	endpoint->is_paused = row->is_paused;
@@ -285,22 +284,13 @@ wh_plan_has_rows(const TakePlan *plan)
 		plan->gone_count > 0;
 }
 
-/* Who has them locked is not asked in every turn. */
-static void
-leave_gone(TakePlan *plan)
-{
-	for (int i = 0; i < plan->gone_count; i++)
-		wh_roster_set_due(wh_roster_get(plan->gone[i].endpoint_id), DT_NOEND);
-}
-
 Delivery *
 wh_plan_carry_out(TakePlan *plan)
 {
 	wh_queue_load_endpoints(plan->load, plan->load_count);
 	wh_queue_insert(plan->rows, plan->row_count);
 	wh_queue_mark_sending(plan->sending, plan->sending_count);
-	if (!wh_queue_cancel(plan->gone, plan->gone_count))
-		leave_gone(plan);
+	wh_queue_cancel(plan->gone, plan->gone_count);
 	for (int i = 0; i < plan->row_count; i++)
 	{
 		Delivery   *delivery = plan->row_delivery[i];

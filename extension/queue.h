@@ -149,9 +149,10 @@ extern void wh_queue_end(Delivery **deliveries, int count);
 extern void wh_queue_set_back(int64 shards, int64 step);
 
 /*
- * Rows that are for nobody, or were cancelled: end them as cancelled, and some
- * more of such endpoints.  False when there were fewer: the rest is locked.
+ * Rows that are for nobody, or were cancelled: end them as cancelled.  Where
+ * somebody has one locked, the endpoint has nothing due until locks are met
+ * again.
  */
-extern bool wh_queue_cancel(const DueRow *rows, int count);
+extern void wh_queue_cancel(const DueRow *rows, int count);
 
 #endif							/* WH_QUEUE_H */

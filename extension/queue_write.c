@@ -78,7 +78,7 @@ static Statement mark_free = {
 };
 
 static Statement cancel_rows = {
-	"select webhook._cancel_gone($1, $2, $3)", SPI_OK_SELECT, 3,
+	"select webhook._cancel_rows($1, $2, $3)", SPI_OK_SELECT, 3,
 	{TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID}
 };
 
@@ -238,20 +238,25 @@ wh_queue_mark_sending(DueRow *rows, int count)
 	}
 }
 
-bool
+void
 wh_queue_cancel(const DueRow *rows, int count)
 {
 	Datum		values[3];
-	bool		is_null;
+	uint64		locked;
 
 	if (count == 0)
-		return true;
+		return;
 	make_keys(rows, count, values);
-	wh_statement_run(&cancel_rows, values, NULL, false);
-	if (DatumGetInt64(wh_statement_column(0, 1, &is_null)) >= count)
-		return true;
-	wh_session_note_lock();
-	return false;
+	locked = wh_statement_run(&cancel_rows, values, NULL, false);
+	for (uint64 i = 0; i < locked; i++)
+	{
+		bool		is_null;
+		Datum		id = wh_statement_column(i, 1, &is_null);
+
+		wh_roster_set_due(wh_roster_get(DatumGetInt64(id)), DT_NOEND);
+	}
+	if (locked > 0)
+		wh_session_note_lock();
 }
 
 static bool

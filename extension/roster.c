@@ -140,6 +140,13 @@ wh_roster_remove_unlisted(Snapshot snapshot)
 	wh_roster_visit(remove_unlisted, snapshot);
 }
 
+bool
+wh_roster_is_gone(const Endpoint *endpoint)
+{
+	return endpoint->is_disabled ||
+		TransactionIdIsValid(endpoint->unlisted_at);
+}
+
 static int
 max_in_flight(const Endpoint *endpoint)
 {
@@ -220,9 +227,13 @@ void
 wh_roster_set_due(Endpoint *endpoint, TimestampTz due)
 {
 	endpoint->next_due = due;
-	due = Max(due, earliest_start(endpoint));
-	if (due < earliest_due && window_places(endpoint) > 0)
-		earliest_due = due;
+	if (wh_roster_is_gone(endpoint))
+		due = due < DT_NOEND ? DT_NOBEGIN : DT_NOEND;
+	else if (window_places(endpoint) > 0)
+		due = Max(due, earliest_start(endpoint));
+	else
+		due = DT_NOEND;
+	earliest_due = Min(earliest_due, due);
 }
 
 TimestampTz

@@ -21,6 +21,7 @@ typedef struct Endpoint
 	int64		id;				/* hash key */
 	bool		is_listed;		/* was there when the table was last read */
 	TransactionId unlisted_at;	/* when it was first missed; invalid: never */
+	bool		is_disabled;	/* when the table was last read */
 	unsigned	group;			/* the number of its organization */
 	int64		revision;		/* of what is loaded; 0: nothing */
 	MemoryContext context;		/* holds the strings; NULL: nothing loaded */
@@ -83,12 +84,15 @@ extern void wh_roster_visit(void (*visit) (Endpoint *endpoint, void *arg),
 extern void wh_roster_unlist(void);
 extern void wh_roster_remove_unlisted(Snapshot snapshot);
 
+/* Is it disabled or deleted?  Then what is queued for it is to be cancelled. */
+extern bool wh_roster_is_gone(const Endpoint *endpoint);
+
 /* Forget what is loaded, wiping its secrets. */
 extern void wh_roster_unload(Endpoint *endpoint);
 
 /*
  * Set when the next queued row of an endpoint is due, and the earliest of all
- * endpoints that have places.
+ * endpoints that have places.  What is queued for one that is gone is due.
  */
 extern void wh_roster_set_due(Endpoint *endpoint, TimestampTz due);
 extern TimestampTz wh_roster_earliest_due(void);

@@ -93,8 +93,8 @@ wh_take_start(int64 shards)
 	}
 	wh_queue_interrupt(shards);
 	own_shards = shards;
+	wh_queue_learn_queued(own_shards);	/* and which of them are no more */
 	wh_queue_learn_endpoints(own_shards);
-	wh_queue_learn_queued(own_shards);
 	wh_roster_visit(be_cautious, NULL);
 	has_window = true;
 }

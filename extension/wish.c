@@ -19,6 +19,7 @@ typedef struct Choice
 	int			places;
 	TimestampTz now;
 	bool		is_behind;		/* the one that was last is behind us */
+	int64		last_id;		/* behind this one the next look goes on */
 } Choice;
 
 static int64 last_id;			/* the last endpoint that had its turn */
@@ -29,13 +30,16 @@ add_wish(Choice *choice, Endpoint *endpoint)
 	bool		is_known = endpoint->next_due != DT_NOBEGIN;
 	int			places;
 
-	if (endpoint->next_due > choice->now || choice->count == WH_MAX_WISHES ||
+	if (endpoint->next_due > choice->now || wh_roster_is_gone(endpoint) ||
+		choice->count == WH_MAX_WISHES ||
 		(is_known && choice->due_count == choice->places))
 		return;
 	places = wh_roster_places(endpoint);
 	if (places == 0)
 		return;
 	choice->due_count += is_known;
+	if (is_known || choice->due_count < choice->places)
+		choice->last_id = endpoint->id;
 	choice->wishes[choice->count++] = (DueWish)
 	{
 		endpoint->id, endpoint->next_due, Min(places, choice->places)
@@ -65,13 +69,13 @@ visit_rest(Endpoint *endpoint, void *arg)
 int
 wh_wish_choose(DueWish *wishes, int places, TimestampTz now)
 {
-	Choice		choice = {wishes, .places = places, .now = now};
+	Choice		choice = {wishes, .places = places, .now = now,
+	.last_id = last_id};
 
 	wh_roster_visit(visit_behind, &choice);
 	choice.is_behind = false;
 	wh_roster_visit(visit_rest, &choice);
-	if (choice.count > 0)
-		last_id = wishes[choice.count - 1].endpoint_id;
+	last_id = choice.last_id;
 	for (int i = 0; i < choice.count; i++)
 		wishes[i].places = Min(wishes[i].places,
 							   Max(places / choice.count, 1));

@@ -24,6 +24,7 @@
 
 #include "clock.h"
 #include "compat.h"
+#include "gone.h"
 #include "pace.h"
 #include "ready.h"
 #include "record.h"
@@ -216,6 +217,8 @@ look_and_take(void)
 	wh_ready_notice_clock();
 	notice_changes();
 	look_for_missed_commits();
+	if (may_take())
+		wh_gone_cancel_some();
 	take_and_send();
 	save_cursors();
 }

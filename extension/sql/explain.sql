@@ -32,6 +32,7 @@ begin atomic
          w.number || ' is on the wire; cancelled by hand, no other follows'),
         (q.event_id is not null and q.next_attempt_at is null, 'sending', w.number || ' is on the wire'),
         (q.first_attempt < 0, 'cancelled', 'cancelled by hand'),
+        (q.event_id is not null and t.status = 'disabled', 'cancelled', 'the endpoint was disabled'),
         (q.event_id is not null and t.status = 'paused', 'paused',
          w.number || ' waits until the endpoint is enabled' || coalesce(w.after, '')),
         (q.next_attempt_at > clock_timestamp(), 'waiting',

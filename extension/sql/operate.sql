@@ -28,42 +28,77 @@ begin atomic
 end;
 comment on function webhook._cancel_waiting(bigint, text) is 'Internal: end the waiting deliveries of an endpoint as cancelled';
 
-create function webhook._cancel_gone(tids tid[], event_ids uuid[], endpoint_ids bigint[]) returns bigint
-language sql set search_path to pg_catalog, pg_temp
-begin atomic
-    with given as materialized (
-        select q.ctid as tid, q.endpoint_id, q.next_attempt_at
+create function webhook._log_cancelled(cancelled webhook.queue[]) returns void
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+begin
+    insert into webhook.attempt
+    select a.*
+      from unnest(cancelled) c
+      left join webhook.event e on e.id = c.event_id
+      left join webhook.endpoint t on t.id = c.endpoint_id and t.organization_id is not distinct from e.organization_id,
+           webhook._cancellation(c, case when t.id is null then 'the endpoint was deleted'
+                                         else 'the endpoint was disabled' end) a;
+end
+$$;
+comment on function webhook._log_cancelled(webhook.queue[]) is 'Internal: log deliveries that were waiting as cancelled';
+
+create function webhook._cancel_rows(tids tid[], event_ids uuid[], endpoint_ids bigint[]) returns setof bigint
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+declare
+    cancelled webhook.queue[];
+begin
+    with free as materialized (
+        select q.ctid as tid
           from unnest(tids, event_ids, endpoint_ids) as d(tid, event_id, endpoint_id)
-          join webhook.queue q on q.ctid = d.tid and q.event_id = d.event_id and q.endpoint_id = d.endpoint_id),
-    gone as (
-        select g.endpoint_id, min(g.next_attempt_at) as mark from given g
-         where not exists (select from webhook.endpoint t where t.id = g.endpoint_id and t.status <> 'disabled')
-         group by g.endpoint_id),
-    found as (
-        select g.tid from given g
-        union
-        (select w.tid
-           from gone g
-          cross join lateral (select q.ctid as tid from webhook.queue q
-                               where q.endpoint_id = g.endpoint_id and q.next_attempt_at >= g.mark
-                               order by q.next_attempt_at limit 500) w
-          limit 500)),
-    free as materialized (
-        select q.ctid as tid from found f join webhook.queue q on q.ctid = f.tid
+          join webhook.queue q on q.ctid = d.tid and q.event_id = d.event_id and q.endpoint_id = d.endpoint_id
            for update of q skip locked),
-    cancelled as (delete from webhook.queue q using free f where q.ctid = f.tid returning q as row),
-    logged as (
-        insert into webhook.attempt
-        select a.*
-          from cancelled c
-          left join webhook.event e on e.id = (c.row).event_id
-          left join webhook.endpoint t on t.id = (c.row).endpoint_id and t.organization_id is not distinct from e.organization_id,
-               webhook._cancellation(c.row, case when t.id is null then 'the endpoint was deleted'
-                                                 else 'the endpoint was disabled' end) a)
-    select count(*) from cancelled;
-end;
-comment on function webhook._cancel_gone(tid[], uuid[], bigint[]) is
-    'Internal: end deliveries whose endpoint is disabled or deleted, those given and 500 more at a time, and what was cancelled before a worker took it; returns how many. Those that are locked stay';
+    deleted as (delete from webhook.queue q using free f where q.ctid = f.tid returning q)
+    select array_agg(d.q) into cancelled from deleted d;
+    perform webhook._log_cancelled(cancelled);
+    return query
+        select q.endpoint_id
+          from unnest(event_ids, endpoint_ids) as d(event_id, endpoint_id)
+          join webhook.queue q on q.event_id = d.event_id and q.endpoint_id = d.endpoint_id;
+end
+$$;
+comment on function webhook._cancel_rows(tid[], uuid[], bigint[]) is
+    'Internal: end deliveries that were cancelled before a worker took them, or that it queued while their endpoint was disabled or deleted; returns the endpoints of those that stay, because somebody has locked them';
+
+create function webhook._cancel_some(endpoint_ids bigint[], marks timestamptz[], most int)
+returns table (endpoint_id bigint, mark timestamptz)
+language plpgsql set search_path to pg_catalog, pg_temp
+as $$
+declare
+    gone      constant bigint[] := array(
+        select g from unnest(endpoint_ids) g
+         where not exists (select from webhook.endpoint t where t.id = g and t.status <> 'disabled'));
+    cancelled webhook.queue[];
+begin
+    with found as materialized (
+        select w.tid
+          from unnest(endpoint_ids, marks) as g(id, mark)
+         cross join lateral (select q.ctid as tid from webhook.queue q
+                              where q.endpoint_id = g.id and q.next_attempt_at >= g.mark
+                              order by q.next_attempt_at limit most
+                                for update skip locked) w
+         where g.id = any (gone)
+         limit most),
+    deleted as (delete from webhook.queue q using found f where q.ctid = f.tid returning q)
+    select array_agg(d.q) into cancelled from deleted d;
+    perform webhook._log_cancelled(cancelled);
+    if cardinality(cancelled) = most then
+        return query select c.endpoint_id, max(c.next_attempt_at) from unnest(cancelled) c group by 1;
+        return;
+    end if;
+    return query
+        select g, null::timestamptz from unnest(gone) g
+         where exists (select from webhook.queue q where q.endpoint_id = g and q.next_attempt_at is not null);
+end
+$$;
+comment on function webhook._cancel_some(bigint[], timestamptz[], int) is
+    'Internal: end as cancelled so many of the deliveries, due from a mark on, that wait for endpoints that are disabled or deleted; returns those of which there may be more, with their next mark, or, with NULL, those of which all that is left is locked';
 
 create unlogged table webhook.cancel_request (
     event_id    uuid not null,

@@ -259,22 +259,31 @@ $t->emit;
 $t->wait_for_journal(1, qr{^/ok/bystander$});
 pass('an endpoint without its organization is disabled by 410, and others get their events');
 
-# gone_with_many_waiting, some of them for a retry: they are cancelled piece by
-# piece, for others wait meanwhile, and who holds one does not stop that.
-my ($crowded, $crowd) = lonely('/gone?many');
+# gone_with_many_waiting, some of them for a retry, and with a limit that lets no
+# more requests start: they are cancelled piece by piece, for others wait
+# meanwhile, and who holds some does not stop that.
+my ($crowded, $crowd) = lonely('/gone?many', rate_limit => 0.01);
 $t->sql("update webhook.endpoint set status = 'paused' where id = $crowded");
 emit_many(3000, $crowd);
 $t->wait_for_sql("select count(*) = 3000 from webhook.queue where endpoint_id = $crowded");
 $t->sql("update webhook.queue set next_attempt_at = now() + '1 day'
 	where endpoint_id = $crowded and get_byte(uuid_send(event_id), 15) % 2 = 0");
 my $holder = $t->session;
-$holder->query_safe("begin; select from webhook.queue where endpoint_id = $crowded
-	order by next_attempt_at desc limit 1 for update");
+$holder->query_safe("begin; select count(*) from (select from webhook.queue where endpoint_id = $crowded
+	order by next_attempt_at desc limit 600 for update) q");
 $t->sql("update webhook.endpoint set status = 'enabled' where id = $crowded");
-$t->wait_for_sql("select count(*) = 1 from webhook.queue where endpoint_id = $crowded");
+$t->wait_for_sql("select count(*) = 600 from webhook.queue where endpoint_id = $crowded");
+pass('what waited is cancelled but for rows that are locked');
+like($t->sql("select string_agg(distinct e.verdict || ': ' || e.explanation, ', ')
+	from (select event_id from webhook.queue where endpoint_id = $crowded limit 5) q, webhook.explain(q.event_id) e"),
+	qr/^cancelled: the endpoint was disabled$/, 'of which explain() says so, too');
 $t->emit;
 $t->wait_for_journal(2, qr{^/ok/bystander$});
-pass('what waited is cancelled but for a row that is locked, and others get their events');
+my ($second_gone, $second_crowd) = lonely('/gone?second', rate_limit => 0.01);
+emit_many(50, $second_crowd);
+$t->wait_for_sql("select status = 'disabled' from webhook.endpoint where id = $second_gone");
+$t->wait_for_sql("select count(*) = 0 from webhook.queue where endpoint_id = $second_gone");
+pass('meanwhile others get their events, or an end');
 $holder->query_safe('commit');
 $holder->quit;
 $t->wait_for_sql("select count(*) = 0 from webhook.queue where endpoint_id = $crowded");
