@@ -23,7 +23,11 @@
 #include "queue.h"
 #include "statement.h"
 
-/* Endpoints that get events; those for nobody have no row. */
+/*
+ * Endpoints that get events; those for nobody have no row.  Each delivery that
+ * fails is an event of ours, which most organizations do not subscribe to: that
+ * is found out once, and not for each.
+ */
 static Statement find_endpoints = {
 	"select e.number, t.id, t.revision, t.status = 'paused'"
 	" from unnest($1, $2, $3, $4, $5) with ordinality"
@@ -37,6 +41,14 @@ static Statement find_endpoints = {
 	"   and webhook._subscribes(t.events, e.event_type)"
 	"   and t.id > e.after"
 	"  order by t.id limit $7) t"
+	" where e.event_type not like 'webhook.%'"
+	"  or (e.organization_id, e.event_type) in ("
+	"   select d.organization_id, d.event_type from (select distinct u.*"
+	"    from unnest($4, $3) as u(organization_id, event_type)) d"
+	"   where d.event_type like 'webhook.%' and exists ("
+	"    select from webhook.endpoint t"
+	"    where t.organization_id = d.organization_id"
+	"     and d.event_type = any (t.events)))"
 	" order by e.number, t.id limit $7",
 	SPI_OK_SELECT, 7,
 	{XID8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID,

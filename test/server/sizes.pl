@@ -104,4 +104,14 @@ $t->emit(organization => 'many') for 1 .. 3;
 $t->wait_until_done;
 cmp_ok(endpoints_read() - $read, '<', 3 * 1000 * 10, 'each delivery reads its own endpoint');
 
+# Each failure is an event, webhook.delivery_failed, which nobody subscribes to.
+$t->sql("update webhook.endpoint set url = '" . $t->receiver->url('/status/500') . "', retry_schedule = '{}'
+	where organization_id = 'many'");
+$read = endpoints_read();
+$t->emit(organization => 'many') for 1 .. 3;
+$t->wait_until_done;
+is($t->sql("select count(*) from webhook.event where event_type = 'webhook.delivery_failed'"),
+	3000, 'three thousand failures are told');
+cmp_ok(endpoints_read() - $read, '<', 3 * 1000 * 200, 'and do not read all endpoints each');
+
 done_testing();
