@@ -276,7 +276,7 @@ end;
 comment on function webhook._check_rows() is 'Internal: the part of check() about rows that miss others, or their worker';
 
 create function webhook.check(out subject text, out problem text, out hint text) returns setof record
-language sql volatile security definer set search_path to pg_catalog, pg_temp set datestyle to iso set intervalstyle to postgres
+language sql volatile security definer set search_path to pg_catalog, pg_temp set jit to off set datestyle to iso set intervalstyle to postgres
 -- definer: looks at tables that are not granted; tells names and numbers only
 begin atomic
     select c.subject, c.problem, c.hint from webhook._check_server() c

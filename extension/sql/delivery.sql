@@ -9,8 +9,12 @@ comment on function webhook._next_attempt_at(interval[], int, timestamptz) is
 create function webhook._schedule_retries(event_ids uuid[], endpoint_ids bigint[], ended_at timestamptz[], is_gone boolean[],
     not_before timestamptz[])
 returns table (place bigint, next_attempt_at timestamptz)
-language sql volatile set search_path to pg_catalog, pg_temp
-begin atomic
+language plpgsql set search_path to pg_catalog, pg_temp
+-- plpgsql keeps the plan, which takes longer to make than to run
+as $$
+#variable_conflict use_column
+begin
+    return query
     update webhook.queue q
        set interruptions = 0,
            next_attempt_at = case when q.first_attempt > 0 then greatest(f.not_before,
@@ -27,7 +31,8 @@ begin atomic
                and webhook._next_attempt_at(coalesce(t.retry_schedule, webhook._retry_schedule()),
                                             q.attempts - q.first_attempt + 1, f.ended_at) is not null)
     returning f.place, q.next_attempt_at;
-end;
+end
+$$;
 comment on function webhook._schedule_retries(uuid[], bigint[], timestamptz[], boolean[], timestamptz[]) is
     'Internal: schedule the retries of failed attempts, later where the receiver said Retry-After (not_before), and return their places in the arrays, from 1 on; a NULL time: it was cancelled meanwhile; those not returned have used up their schedule';
 

@@ -31,9 +31,11 @@ comment on function webhook._failure(uuid, text, bigint, text, int, int, text, t
     'Internal: the data of webhook.delivery_failed';
 
 create function webhook._tell_failed(event_ids uuid[], endpoint_ids bigint[]) returns void
-language sql volatile set search_path to pg_catalog, pg_temp
-begin atomic
-    select webhook._record_operational('webhook.delivery_failed', array_agg(a.organization_id),
+language plpgsql set search_path to pg_catalog, pg_temp
+-- plpgsql keeps the plan, which takes longer to make than to run
+as $$
+begin
+    perform webhook._record_operational('webhook.delivery_failed', array_agg(a.organization_id),
                array_agg(webhook._failure(a.event_id, e.event_type, a.endpoint_id, a.url, a.attempt,
                                           a.response_status, a.error, a.error_class)))
       from unnest(event_ids, endpoint_ids) as f(event_id, endpoint_id)
@@ -41,7 +43,8 @@ begin atomic
       join webhook.event e on e.id = f.event_id
      where webhook._is_told(e.event_type, e.is_test)
     having count(*) > 0;
-end;
+end
+$$;
 comment on function webhook._tell_failed(uuid[], bigint[]) is
     'Internal: record webhook.delivery_failed for deliveries whose last attempt has just been logged';
 

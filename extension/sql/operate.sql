@@ -15,7 +15,8 @@ comment on function webhook._cancellation(webhook.queue, text) is
     'Internal: the row of the delivery log that ends a waiting delivery as cancelled; the reason counts unless somebody cancelled it before';
 
 create function webhook._cancel_waiting(endpoint_id bigint, reason text) returns bigint
-language sql set search_path to pg_catalog, pg_temp
+language sql set search_path to pg_catalog, pg_temp set jit to off set enable_seqscan to off
+-- planned as if most of the queue were this endpoint's, when most is another's
 begin atomic
     with cancelled as (
         delete from webhook.queue q

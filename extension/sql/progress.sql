@@ -17,14 +17,16 @@ returns setof record
 language sql stable security definer set search_path to pg_catalog, pg_temp
 -- definer: the queue is not granted; shows what its caller may act for
 begin atomic
-    with operation as (
+    with queued as materialized (       -- read once, however many operations there were
+        select q.endpoint_id, q.created_at, count(*) as number
+          from webhook.queue q
+         where q.created_at in (select o.started_at from webhook.operation o where o.kind <> 'drain')
+         group by 1, 2),
+    operation as (
         select o.kind, o.endpoint_id, o.started_at, o.total,
-               case o.kind
-                   when 'drain' then webhook._undelivered()
-                   else (select count(*) from webhook.queue q
-                          where q.endpoint_id = o.endpoint_id and q.created_at = o.started_at)
-               end as remaining
+               case o.kind when 'drain' then webhook._undelivered() else coalesce(q.number, 0) end as remaining
           from webhook.operation o
+          left join queued q on q.endpoint_id = o.endpoint_id and q.created_at = o.started_at
          -- Who drains is in a transaction, and who is not was interrupted.
          where (o.kind <> 'drain'
                 or o.pid <> pg_backend_pid()

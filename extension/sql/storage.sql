@@ -3,7 +3,7 @@
 create function webhook._storage(out from_at timestamptz, out to_at timestamptz, out events bigint, out attempts bigint,
     out size text, out drop_at timestamptz, out held_by text)
 returns setof record
-language sql volatile security definer set search_path to pg_catalog, pg_temp
+language sql volatile security definer set search_path to pg_catalog, pg_temp set jit to off
 -- definer: queue and cursors are not granted
 begin atomic
     with untaken as materialized (select u.id from webhook._untaken(10000) u(id))
