@@ -182,6 +182,14 @@ wh_plan_clear_suspect(void)
 	wh_plan_let_go();
 }
 
+/* It keeps the mark: the next look finds it again. */
+static void
+leave_row(Endpoint *endpoint, const DueRow *row)
+{
+	wh_roster_set_due(endpoint, Min(endpoint->next_due,
+									row->next_attempt_at));
+}
+
 static void
 plan_due_row(TakePlan *plan, const DueRow *row)
 {
@@ -189,20 +197,23 @@ plan_due_row(TakePlan *plan, const DueRow *row)
 	Body	   *shared = NULL;
 	Delivery   *delivery;
 
+	if (row->next_attempt_at > plan->now)
+	{
+		leave_row(endpoint, row);
+		return;
+	}
 	if (row->event_type == NULL)
 	{
 		plan->gone[plan->gone_count++] = *row;
-		wh_roster_set_due(endpoint, Min(endpoint->next_due,
-										row->next_attempt_at));
+		leave_row(endpoint, row);
 		return;
 	}
 	endpoint->is_paused = row->is_paused;
 	endpoint->is_held |= must_wait_for_suspect(row);
-	if (row->next_attempt_at > plan->now || endpoint->due_places <= 0 ||
+	if (endpoint->due_places <= 0 ||
 		!can_start(plan, endpoint, row->payload, NULL))
 	{
-		wh_roster_set_due(endpoint, Min(endpoint->next_due,
-										row->next_attempt_at));
+		leave_row(endpoint, row);
 		return;
 	}
 	endpoint->due_places--;
@@ -240,7 +251,8 @@ wh_plan_due(TakePlan *plan)
 	plan->wish_count = wh_wish_choose(plan->wishes, plan->places, plan->now);
 	if (plan->wish_count == 0)
 		wh_roster_refresh_earliest();	/* a rate limit put it off */
-	count = wh_queue_read_due(plan->wishes, plan->wish_count, &rows);
+	count = wh_queue_read_due(plan->wishes, plan->wish_count, plan->now,
+							  &rows);
 	qsort(rows, count, sizeof(DueRow), compare_due);
 	plan->sending = palloc(Max(count, 1) * sizeof(DueRow));
 	plan->gone = palloc(Max(count, 1) * sizeof(DueRow));

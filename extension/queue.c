@@ -72,10 +72,12 @@ static Statement read_due = {
 	"  where q.endpoint_id = wish.endpoint_id"
 	"   and q.next_attempt_at >= wish.mark and q.origin = $4"
 	"  order by q.next_attempt_at, q.event_id limit wish.places + 1) q"
-	" left join webhook.event e on e.id = q.event_id"
-	" left join webhook.endpoint t on t.id = q.endpoint_id",
-	SPI_OK_SELECT, 4,
-	{INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4OID}
+	" left join webhook.event e"
+	"  on e.id = case when q.next_attempt_at <= $5 then q.event_id end"
+	" left join webhook.endpoint t"
+	"  on t.id = case when q.next_attempt_at <= $5 then q.endpoint_id end",
+	SPI_OK_SELECT, 5,
+	{INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4OID, TIMESTAMPTZOID}
 };
 
 static uint64
@@ -190,10 +192,11 @@ read_due_row(uint64 number, DueRow *row)
 }
 
 int
-wh_queue_read_due(const DueWish *wishes, int count, DueRow **rows)
+wh_queue_read_due(const DueWish *wishes, int count, TimestampTz now,
+				  DueRow **rows)
 {
 	Datum	   *columns[3];
-	Datum		values[4];
+	Datum		values[5];
 	uint64		found;
 
 	for (int c = 0; c < 3; c++)
@@ -208,6 +211,7 @@ wh_queue_read_due(const DueWish *wishes, int count, DueRow **rows)
 	values[1] = wh_statement_array(columns[1], NULL, count, TIMESTAMPTZOID);
 	values[2] = wh_statement_array(columns[2], NULL, count, INT4OID);
 	values[3] = Int32GetDatum(wh_outbox_origin());
+	values[4] = TimestampTzGetDatum(now);
 	found = wh_statement_run(&read_due, values, NULL, true);
 
 	*rows = SPI_palloc(Max(found, 1) * sizeof(DueRow));

@@ -110,8 +110,9 @@ extern void wh_queue_unpack_cursor(Cursor *cursor);
 extern int	wh_queue_read_new(const Cursor *cursor, int event_limit,
 							  int row_limit, NewRow **rows);
 
+/* Of a row that is not due by now, nothing but when it is due. */
 extern int	wh_queue_read_due(const DueWish *wishes, int count,
-							  DueRow **rows);
+							  TimestampTz now, DueRow **rows);
 
 extern void wh_queue_insert(QueueRow *rows, int count);
 

@@ -89,29 +89,46 @@ cmp_ok(own_memory() - $before, '<', 64 * 1024, 'and the worker needs less than 6
 
 # of_all_these_only_those_concerned_are_read, where other organizations are small
 # and the planner expects that of each.
-sub endpoints_read
+sub entries_read
 {
+	my ($table) = @_;
+
 	$t->sql('select pg_terminate_backend(pid, 10000) from webhook.status');	# counts all it did
 	$t->wait_for_workers;
 	return $t->sql("select sum(idx_tup_read) from pg_stat_user_indexes
-		where relname = 'endpoint' and schemaname = 'webhook'");
+		where relname ~ '^$table' and schemaname = 'webhook'");
 }
 $t->sql("insert into webhook.organization (id, name) select 'small_' || n, 'x' from generate_series(1, 1000) n;
 	insert into webhook.endpoint (organization_id, url) select 'small_' || n, '$url' from generate_series(1, 1000) n;
 	analyze webhook.endpoint");
-my $read = endpoints_read();
+my $read = entries_read('endpoint');
 $t->emit(organization => 'many') for 1 .. 3;
 $t->wait_until_done;
-cmp_ok(endpoints_read() - $read, '<', 3 * 1000 * 10, 'each delivery reads its own endpoint');
+cmp_ok(entries_read('endpoint') - $read, '<', 3 * 1000 * 10, 'each delivery reads its own endpoint');
 
 # Each failure is an event, webhook.delivery_failed, which nobody subscribes to.
 $t->sql("update webhook.endpoint set url = '" . $t->receiver->url('/status/500') . "', retry_schedule = '{}'
 	where organization_id = 'many'");
-$read = endpoints_read();
+$read = entries_read('endpoint');
 $t->emit(organization => 'many') for 1 .. 3;
 $t->wait_until_done;
 is($t->sql("select count(*) from webhook.event where event_type = 'webhook.delivery_failed'"),
 	3000, 'three thousand failures are told');
-cmp_ok(endpoints_read() - $read, '<', 3 * 1000 * 200, 'and do not read all endpoints each');
+cmp_ok(entries_read('endpoint') - $read, '<', 3 * 1000 * 200, 'and do not read all endpoints each');
+
+# what_is_not_due_is_not_read, however often there is a change.
+$t->sql("update webhook.endpoint set status = 'paused' where organization_id = 'many'");
+$t->emit(organization => 'many');
+$t->wait_for_sql("select count(*) >= 1000 from webhook.queue");
+$t->sql("update webhook.queue set next_attempt_at = now() + '1 day';
+	update webhook.endpoint set status = 'enabled' where organization_id = 'many'");
+$read = entries_read('event_2');
+for my $n (1 .. 10)
+{
+	$t->sql("update webhook.endpoint set description = '$n' where id = (select min(id) from webhook.endpoint)");
+	$t->emit;					# and the worker has seen that
+	$t->wait_for_sql("select webhook._waiting_events() = 0 and count(*) = 1000 from webhook.queue");
+}
+cmp_ok(entries_read('event_2') - $read, '<', 1000, 'a change reads no event that is due tomorrow');
 
 done_testing();
