@@ -133,7 +133,7 @@ SKIP:
 {
 	my ($pid) = slurp_file($t->node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
 
-	skip 'no prlimit here', 2
+	skip 'no prlimit here', 3
 	  if system("prlimit --pid $pid --nofile=240: 2>/dev/null") != 0;
 	$t->configure('webhook.max_in_flight_per_endpoint = 500');
 	$t->sql('select pg_terminate_backend(pid, 10000) from webhook.status');
