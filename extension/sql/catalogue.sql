@@ -110,6 +110,18 @@ create function webhook._check_event_type() returns trigger
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
 begin
+    -- The constraints of the table say the same, but with the whole row.
+    if new.name like 'webhook.%' then
+        raise exception 'event type name "%" is reserved', left(new.name, 130)
+            using errcode = 'check_violation', constraint = 'event_type_name_reserved',
+                  hint = 'Names that begin with "webhook." are those of the extension''s own events.';
+    end if;
+    if new.name !~ '^[a-z][a-z0-9_]*([.][a-z0-9_]+)+$' or length(new.name) > 128 then
+        raise exception 'invalid event type name "%"', left(new.name, 130)
+            using errcode = 'check_violation', constraint = 'event_type_name_format',
+                  detail = 'A name has two or more words joined by dots, each of lower-case letters, digits and underscores, and at most 128 characters.',
+                  hint = 'Write for example ''order.shipped''.';
+    end if;
     if tg_op = 'UPDATE' then
         new.is_builtin := old.is_builtin
             and (old.name, old.description, old.example::text) = (new.name, new.description, new.example::text);
@@ -123,7 +135,7 @@ begin
 end
 $$;
 comment on function webhook._check_event_type() is
-    'Internal: trigger; what users make or change is part of a dump, and takes the place of what the extension brings when that is restored';
+    'Internal: trigger; raises 23514 unless the name can be one; what users make or change is part of a dump, and takes the place of what the extension brings when that is restored';
 
 create trigger check_event_type before insert or update on webhook.event_type
     for each row execute function webhook._check_event_type();

@@ -13,12 +13,18 @@ create function webhook._check_organization() returns trigger
 language plpgsql set search_path to pg_catalog, pg_temp
 as $$
 begin
-    raise exception 'organization cannot change its id'
-        using errcode = 'invalid_parameter_value',
-              hint = 'Record another one with webhook.set_organization, and make its endpoints.';
+    if tg_op = 'UPDATE' then
+        raise exception 'organization cannot change its id'
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Record another one with webhook.set_organization, and make its endpoints.';
+    end if;
+    -- The constraint of the table says the same, but with the whole row.
+    raise exception 'invalid organization id'
+        using errcode = 'check_violation', constraint = 'organization_id_check',
+              detail = format('It has %s characters; 1 to 256 are possible.', length(new.id));
 end
 $$;
-comment on function webhook._check_organization() is 'Internal: trigger; its endpoints and events would stay with the old id';
+comment on function webhook._check_organization() is 'Internal: trigger; an id has 1 to 256 characters, and stays: endpoints and events would keep the old one';
 
 create function webhook._hold_organization(id text) returns boolean
 language plpgsql security definer set search_path to pg_catalog, pg_temp
@@ -45,6 +51,8 @@ end
 $$;
 comment on function webhook._organization_deleted() is 'Internal: trigger; deletes the endpoints of a deleted organization, their logs stay';
 
+create trigger check_new_organization before insert on webhook.organization
+    for each row when (length(new.id) not between 1 and 256) execute function webhook._check_organization();
 create trigger check_organization after update on webhook.organization
     for each row when (new.id <> old.id) execute function webhook._check_organization();
 create trigger organization_deleted after delete on webhook.organization
