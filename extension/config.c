@@ -41,7 +41,7 @@ static Statement load_endpoints = {
 static Statement list_endpoints = {
 	"select id, coalesce(max_in_flight, 0),"
 	"  coalesce((1000000 / rate_limit)::bigint, 0), organization_id,"
-	"  status = 'disabled'"
+	"  status = 'disabled', xmin"
 	" from webhook.endpoint where (1::bigint << (id & 63)::int) & $1 <> 0 order by id",
 	SPI_OK_SELECT, 1, {INT8OID}
 };
@@ -179,12 +179,13 @@ wh_queue_learn_endpoints(int64 shards)
 		Datum		id = wh_statement_column(i, 1, &is_null);
 		Endpoint   *endpoint = wh_roster_get(DatumGetInt64(id));
 
-		endpoint->is_listed = true;
 		endpoint->is_disabled = DatumGetBool(wh_statement_column(i, 5, &is_null));
 		wh_roster_set_group(endpoint, wh_statement_text(i, 4));
 		wh_roster_set_limits(endpoint,
 							 DatumGetInt32(wh_statement_column(i, 2, &is_null)),
 							 DatumGetInt64(wh_statement_column(i, 3, &is_null)));
+		wh_roster_list(endpoint,
+					   DatumGetTransactionId(wh_statement_column(i, 6, &is_null)));
 	}
 	wh_roster_remove_unlisted(GetActiveSnapshot());
 }

@@ -109,6 +109,28 @@ wh_roster_unlist(void)
 	wh_roster_visit(unlist, NULL);
 }
 
+/*
+ * Nothing is known any more of its configuration, nor of when something is due:
+ * it may be enabled again, or have other limits.
+ */
+static void
+forget_config(Endpoint *endpoint, void *arg)
+{
+	endpoint->is_paused = false;
+	endpoint->revision = 0;
+	wh_roster_set_due(endpoint, DT_NOBEGIN);
+}
+
+/* Not by its revision: an id can be used again, and that begins at one. */
+void
+wh_roster_list(Endpoint *endpoint, TransactionId xmin)
+{
+	endpoint->is_listed = true;
+	if (endpoint->listed_xmin != xmin)
+		forget_config(endpoint, NULL);
+	endpoint->listed_xmin = xmin;
+}
+
 /* Deliveries, the ring of those served, or a queued row: somebody needs it. */
 static bool
 is_in_use(const Endpoint *endpoint)
@@ -125,7 +147,10 @@ remove_unlisted(Endpoint *endpoint, void *arg)
 	if (endpoint->is_listed)
 		endpoint->unlisted_at = InvalidTransactionId;
 	else if (!TransactionIdIsValid(endpoint->unlisted_at))
+	{
 		endpoint->unlisted_at = snapshot->xmax;
+		wh_roster_set_due(endpoint, DT_NOBEGIN);
+	}
 	else if (!is_in_use(endpoint) &&
 			 TransactionIdFollowsOrEquals(snapshot->xmin, endpoint->unlisted_at))
 	{
@@ -280,18 +305,10 @@ wh_roster_forget_due(void)
 	wh_roster_visit(forget_due, NULL);
 }
 
-static void
-forget_config(Endpoint *endpoint, void *arg)
-{
-	endpoint->is_paused = false;
-	endpoint->revision = 0;
-}
-
 void
 wh_roster_forget_config(void)
 {
 	wh_roster_visit(forget_config, NULL);
-	wh_roster_forget_due();
 }
 
 int

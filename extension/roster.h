@@ -20,6 +20,7 @@ typedef struct Endpoint
 {
 	int64		id;				/* hash key */
 	bool		is_listed;		/* was there when the table was last read */
+	TransactionId listed_xmin;	/* of its row then: changes with the row */
 	TransactionId unlisted_at;	/* when it was first missed; invalid: never */
 	bool		is_disabled;	/* when the table was last read */
 	unsigned	group;			/* the number of its organization */
@@ -76,12 +77,14 @@ extern void wh_roster_visit(void (*visit) (Endpoint *endpoint, void *arg),
 							void *arg);
 
 /*
- * The table is read anew: call the first, set is_listed of those that are
- * there, and call the second with the snapshot that the table was read with.
- * It removes those that have been missing since before that: transactions that
- * knew them have ended, and whatever they queued has been looked for.
+ * The table is read anew: call the first, then the second for each that is
+ * there, with the xmin of its row, and the third with the snapshot that the
+ * table was read with.  What has changed is looked at, and nothing else.  Those
+ * are removed that have been missing since before that: transactions that knew
+ * them have ended, and whatever they queued has been looked for.
  */
 extern void wh_roster_unlist(void);
+extern void wh_roster_list(Endpoint *endpoint, TransactionId xmin);
 extern void wh_roster_remove_unlisted(Snapshot snapshot);
 
 /* Is it disabled or deleted?  Then what is queued for it is to be cancelled. */

@@ -65,6 +65,30 @@ typedef struct Worker
 
 static Worker worker;
 
+/* Whether we may send, and to whom: all of them, or what has changed. */
+static void
+look_at_config(bool is_anew)
+{
+	WorkerState state = wh_ready_check();
+
+	if (state == WORKER_RUNNING && !worker.is_ready)
+	{
+		wh_ready_start(worker.index, worker.total);
+		worker.is_ready = worker.has_news = true;
+	}
+	if (state == WORKER_RUNNING)
+	{
+		wh_take_learn_endpoints();
+		if (is_anew)
+			wh_roster_forget_config();
+	}
+	if (state != worker.verdict)
+		worker.has_news = true;
+	worker.verdict = state;
+	if (!worker.has_failed)
+		wh_slot_set_state(state);
+}
+
 /* React to reloads and to what other sessions committed. */
 static void
 notice_changes(void)
@@ -72,37 +96,14 @@ notice_changes(void)
 	DatabaseSlot *database = wh_slot_database();
 	uint64		config = pg_atomic_read_u64(&database->config_generation);
 	uint64		due = pg_atomic_read_u64(&database->due_generation);
-	bool		is_reloaded = ConfigReloadPending;
+	bool		is_anew = ConfigReloadPending;
 
-	if (is_reloaded)
+	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		if (!wh_send_configure())
 			return;
-	}
-	if (config != worker.config_generation || is_reloaded ||
-		wh_slot_notice_prepared() ||
-		worker.verdict != WORKER_RUNNING || worker.has_failed)
-	{
-		WorkerState state = wh_ready_check();
-
-		worker.config_generation = config;
-		if (state == WORKER_RUNNING && !worker.is_ready)
-		{
-			wh_ready_start(worker.index, worker.total);
-			worker.is_ready = worker.has_news = true;
-		}
-		if (worker.is_ready && state == WORKER_RUNNING)
-		{
-			wh_take_learn_endpoints();
-			wh_roster_forget_config();
-		}
-		if (state != worker.verdict)
-			worker.has_news = true;
-		worker.verdict = state;
-		if (!worker.has_failed)
-			wh_slot_set_state(state);
 	}
 	if (due != worker.due_generation)
 	{
@@ -110,6 +111,11 @@ notice_changes(void)
 		if (worker.is_ready)
 			wh_roster_forget_due();
 	}
+	is_anew |= wh_slot_notice_prepared() || worker.has_failed ||
+		worker.verdict != WORKER_RUNNING;
+	if (config != worker.config_generation || is_anew)
+		look_at_config(is_anew);
+	worker.config_generation = config;
 }
 
 static bool
