@@ -79,7 +79,7 @@ comment on function webhook._dashboard_backlog() is 'Internal: the line of the d
 
 create function webhook._dashboard_rows(most int, out rank bigint, out line text)
 returns setof record
-language sql volatile set search_path to pg_catalog, pg_temp set enable_seqscan to off
+language sql volatile set search_path to pg_catalog, pg_temp set enable_seqscan to off set enable_bitmapscan to off
 -- by index: most rows of the queue may be of one endpoint, and then a scan for
 -- another one's looks cheap and finds nothing to stop at
 begin atomic

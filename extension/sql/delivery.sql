@@ -37,7 +37,9 @@ comment on function webhook._schedule_retries(uuid[], bigint[], timestamptz[], b
     'Internal: schedule the retries of failed attempts, later where the receiver said Retry-After (not_before), and return their places in the arrays, from 1 on; a NULL time: it was cancelled meanwhile; those not returned have used up their schedule';
 
 create function webhook._interrupt(for_origin int, shards bigint) returns bigint
-language sql volatile set search_path to pg_catalog, pg_temp
+language sql volatile set search_path to pg_catalog, pg_temp set enable_seqscan to on
+-- One scan of the queue: where most of it has just been written, an index
+-- without an order that helps costs a visit of the table for each row.
 begin atomic
     with cut_off as (
         select q.event_id, q.endpoint_id, q.attempts, q.first_attempt, q.created_at,
@@ -82,7 +84,7 @@ comment on function webhook._interrupt(int, bigint) is
     'Internal: log the attempts that a crash cut off as interrupted, and make them due at once or end them';
 
 create function webhook._set_back(for_origin int, shards bigint, step interval) returns void
-language sql volatile set search_path to pg_catalog, pg_temp
+language sql volatile set search_path to pg_catalog, pg_temp set enable_seqscan to on
 begin atomic
     update webhook.queue q
        set next_attempt_at = q.next_attempt_at - greatest(step, q.created_at - clock_timestamp()),

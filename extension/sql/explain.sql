@@ -64,7 +64,7 @@ comment on function webhook._verdict(webhook.event, webhook.endpoint, webhook.qu
 
 create function webhook.explain(event_id uuid, out endpoint_id bigint, out verdict text, out explanation text, out url text)
 returns setof record
-language plpgsql stable security definer set search_path to pg_catalog, pg_temp
+language plpgsql stable security definer set search_path to pg_catalog, pg_temp set jit to off
 -- definer: the queue is not granted
 as $$
 declare
@@ -96,7 +96,7 @@ begin
          -- Read at most once, since it is the same for all of them and may take
          -- long, and not at all where everything has ended.
          cross join lateral webhook._verdict(e, t, q, a, case when a.outcome is null then
-                        (select string_agg(distinct s.reason, '; ') from webhook._status() s where s.state <> 'running')
+                        (select webhook._stopped())
                     end) v
          order by 1;
 end
@@ -153,7 +153,7 @@ end;
 comment on function webhook.preview(bigint, text, jsonb) is 'The same with data as jsonb';
 
 create function webhook._forget(event_ids uuid[]) returns bigint
-language plpgsql set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan
+language plpgsql set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set jit to off
 -- A custom plan would weigh each of the ids, again for each table and index.
 as $$
 declare

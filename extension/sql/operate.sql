@@ -15,9 +15,14 @@ comment on function webhook._cancellation(webhook.queue, text) is
     'Internal: the row of the delivery log that ends a waiting delivery as cancelled; the reason counts unless somebody cancelled it before';
 
 create function webhook._cancel_waiting(endpoint_id bigint, reason text) returns bigint
-language sql set search_path to pg_catalog, pg_temp set jit to off set enable_seqscan to off
--- planned as if most of the queue were this endpoint's, when most is another's
-begin atomic
+language plpgsql set search_path to pg_catalog, pg_temp set jit to off set enable_seqscan to off
+set plan_cache_mode to force_custom_plan
+-- Else planned as if most of the queue were this endpoint's, when most is
+-- another's: then any index will do, such as all of one that begins otherwise.
+as $$
+declare
+    number bigint;
+begin
     with cancelled as (
         delete from webhook.queue q
          where q.endpoint_id = _cancel_waiting.endpoint_id and q.next_attempt_at is not null
@@ -25,8 +30,10 @@ begin atomic
     logged as (
         insert into webhook.attempt
         select a.* from cancelled c, webhook._cancellation(c.row, reason) a)
-    select count(*) from cancelled;
-end;
+    select count(*) into number from cancelled;
+    return number;
+end
+$$;
 comment on function webhook._cancel_waiting(bigint, text) is 'Internal: end the waiting deliveries of an endpoint as cancelled';
 
 create function webhook._log_cancelled(cancelled webhook.queue[]) returns void
@@ -152,11 +159,13 @@ begin
         returning q.endpoint_id)
     select array_agg(n.endpoint_id) into taken from queued n;
     perform webhook._check_isolation(array[_cancel_untaken.event_id], taken);
-    -- Taken, and even ended, between our look and our rows: not ours.
+    -- Taken, and even ended, between our look and our rows: not ours.  Looked at
+    -- for each of them: as a join it can be asked of all endpoints there are.
     delete from webhook.queue q
-     using webhook.event e, webhook.endpoint t
      where q.event_id = _cancel_untaken.event_id and q.endpoint_id = any (taken)
-       and e.id = q.event_id and t.id = q.endpoint_id and not webhook._will_be_taken(e, t);
+       and (select not webhook._will_be_taken(e, t)
+              from webhook.event e, webhook.endpoint t
+             where e.id = q.event_id and t.id = q.endpoint_id);
     update webhook.event e set xid = '3'    -- counts as taken
      where e.id = _cancel_untaken.event_id;
 end

@@ -84,7 +84,7 @@ begin atomic
     select l.remaining = 0, clock_timestamp() - o.started_at >= timeout,
            format('%s remaining, %s done', l.remaining, greatest(o.total - l.remaining, 0))
            || coalesce(', ' || nullif(l.paused, 0) || ' waiting for paused endpoints', ''),
-           (select string_agg(distinct s.reason, '; ') from webhook._status() s where s.state <> 'running')
+           webhook._stopped()
       from webhook.operation o
      cross join (select webhook._undelivered() as remaining,
                         (select count(*) from webhook.queue q join webhook.endpoint t on t.id = q.endpoint_id

@@ -148,6 +148,17 @@ begin atomic
 end;
 comment on function webhook._status() is 'Internal: the rows of webhook.status';
 
+create function webhook._stopped() returns text
+language sql stable set search_path to pg_catalog, pg_temp
+begin atomic
+    -- Where all run, nobody has to count what waits.
+    select string_agg(distinct s.reason, '; ')
+      from webhook._status() s
+     where s.state <> 'running'
+       and (select bool_and(w.state = 'running') from webhook._workers() w) is not true;
+end;
+comment on function webhook._stopped() is 'Internal: why workers send nothing; NULL when all of them run';
+
 create view webhook.status as select * from webhook._status();
 comment on view webhook.status is 'One row per worker of this database: what it does, and why nothing moves';
 comment on column webhook.status.database is 'Database whose events it delivers';

@@ -91,13 +91,16 @@ select is(count(*), 12::bigint, 'one row per endpoint, and one for the one that 
 select is_empty($$select length(verdict) + length(explanation) from webhook.explain('$$ || :'event_id' || $$')
                   where length(verdict) + length(explanation) > 110 and endpoint_id <> 3099$$,
                 'verdicts and explanations fit a line');
--- What keeps workers from work is the same for all endpoints, and takes long to
--- find out beside a large outbox.
+-- What keeps workers from work is the same for all endpoints, and the state of
+-- workers that do work takes long to find out beside a large outbox.
 set local track_functions = 'all';
-select coalesce(pg_stat_get_xact_function_calls('webhook._status()'::regprocedure), 0) as calls \gset
+create function pg_temp.calls(function regprocedure) returns bigint language sql as $$
+    select coalesce(pg_stat_get_xact_function_calls(function), 0)
+$$;
+select pg_temp.calls('webhook._stopped()') as stopped, pg_temp.calls('webhook._status()') as status \gset
 select count(*) from webhook.explain(:'event_id') \g /dev/null
-select is(pg_stat_get_xact_function_calls('webhook._status()'::regprocedure) - :calls, 1::bigint,
-          'the state of the workers is looked at once');
+select is(pg_temp.calls('webhook._stopped()') - :stopped, 1::bigint, 'what stops workers is asked once');
+select is(pg_temp.calls('webhook._status()') - :status, 0::bigint, 'and nobody counts what waits where they run');
 reset track_functions;
 select throws_ok($$select * from webhook.explain('01890000-0000-7000-8000-000000000000')$$,
                  'P0002', null, 'an event that does not exist');
