@@ -1,5 +1,14 @@
 -- Why an endpoint got an event or not, in words, without a worker: its part is
 -- played by statements.
+create function pg_temp.all_run() returns boolean language sql as $$
+    select coalesce(bool_and(state = 'running'), false) from webhook._workers()
+$$;
+do $$ begin
+    for i in 1 .. 1000 loop
+        exit when pg_temp.all_run();
+        perform pg_sleep(0.01);
+    end loop;
+end $$;
 begin;
 select no_plan();
 set local timezone to 'UTC';
@@ -97,10 +106,13 @@ set local track_functions = 'all';
 create function pg_temp.calls(function regprocedure) returns bigint language sql as $$
     select coalesce(pg_stat_get_xact_function_calls(function), 0)
 $$;
-select pg_temp.calls('webhook._stopped()') as stopped, pg_temp.calls('webhook._status()') as status \gset
+select pg_temp.calls('webhook._stopped()') as stopped, pg_temp.calls('webhook._status()') as status,
+       pg_temp.all_run() as all_ran \gset
 select count(*) from webhook.explain(:'event_id') \g /dev/null
 select is(pg_temp.calls('webhook._stopped()') - :stopped, 1::bigint, 'what stops workers is asked once');
-select is(pg_temp.calls('webhook._status()') - :status, 0::bigint, 'and nobody counts what waits where they run');
+select cmp_ok(pg_temp.calls('webhook._status()') - :status, '<=',
+              case when :'all_ran' and pg_temp.all_run() then 0 else 1 end::bigint,
+              'and nobody counts what waits where they run');
 reset track_functions;
 select throws_ok($$select * from webhook.explain('01890000-0000-7000-8000-000000000000')$$,
                  'P0002', null, 'an event that does not exist');
