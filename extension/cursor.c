@@ -215,6 +215,17 @@ read_cursor(uint64 row, Cursor *cursor)
 		cursor->position_endpoint_id = PG_INT64_MAX;
 }
 
+/* Have rows for these shards and nothing else. */
+void
+wh_queue_split_cursors(int64 shards)
+{
+	Datum		values[2] = {Int32GetDatum(wh_outbox_origin()),
+	Int64GetDatum(shards)};
+
+	wh_statement_run(&split_rest, values, NULL, false);
+	wh_statement_run(&split_ours, values, NULL, false);
+}
+
 int
 wh_queue_load_cursors(int64 shards, Cursor **cursors)
 {
@@ -224,8 +235,7 @@ wh_queue_load_cursors(int64 shards, Cursor **cursors)
 	uint64		count;
 
 	wh_statement_run(&lock_cursors, NULL, NULL, false);
-	wh_statement_run(&split_rest, values, NULL, false);
-	wh_statement_run(&split_ours, values, NULL, false);
+	wh_queue_split_cursors(shards);
 	count = wh_statement_run(&read_cursors, values, NULL, false);
 	*cursors = SPI_palloc((count + 1) * sizeof(Cursor));
 	for (uint64 i = 0; i < count; i++)

@@ -35,6 +35,7 @@
 /* The one before it marks events that were taken elsewhere: see adopt(). */
 #define FIRST_NEW_XID 4
 
+#define MOST_PASSED 5000		/* at once */
 #define KEYS 3					/* columns of the index: origin, xid, id */
 
 /* One partition, and the row at which its scan stands. */
@@ -65,9 +66,7 @@ typedef struct Reader
 	uint64		end;			/* no xid from here on is in the window */
 	Source	   *sources;
 	int			source_count;
-	NewEvent   *events;
-	int			count;
-	int			limit;
+	News	   *news;
 } Reader;
 
 static const pg_uuid_t first_id;
@@ -251,7 +250,7 @@ choose(const Reader *reader)
 static void
 take_row(Reader *reader, Source *source)
 {
-	NewEvent   *event = &reader->events[reader->count++];
+	NewEvent   *event = &reader->news->events[reader->news->count++];
 	const Datum *values = source->slot->tts_values;
 
 	slot_getallattrs(source->slot);
@@ -265,6 +264,36 @@ take_row(Reader *reader, Source *source)
 	event->payload = datumCopy(values[EVENT_PAYLOAD], false, -1);
 }
 
+static bool
+is_absent(const News *news, Datum organization_id)
+{
+	for (int i = 0; i < news->absent_count; i++)
+	{
+		if (datum_image_eq(news->absent[i], organization_id, false, -1))
+			return true;
+	}
+	return false;
+}
+
+/* True: that is all for now. */
+static bool
+pass_or_take(Reader *reader, Source *source)
+{
+	News	   *news = reader->news;
+	bool		is_null;
+
+	if (news->passed < MOST_PASSED && news->absent_count > 0 &&
+		is_absent(news, slot_getattr(source->slot, EVENT_ORGANIZATION + 1,
+									 &is_null)))
+	{
+		news->passed++;
+		return false;
+	}
+	take_row(reader, source);
+	news->has_more = news->count == news->limit || news->passed == MOST_PASSED;
+	return news->has_more;
+}
+
 static void
 read_range(Reader *reader, StrategyNumber strategy, RegProcedure operator,
 		   uint64 xid, const pg_uuid_t *id)
@@ -272,15 +301,12 @@ read_range(Reader *reader, StrategyNumber strategy, RegProcedure operator,
 	Range		range = {strategy, operator, xid, *id};
 	Source	   *source;
 
-	if (reader->count == reader->limit)
+	if (reader->news->has_more)
 		return;
 	for (int i = 0; i < reader->source_count; i++)
 		start(reader, &reader->sources[i], &range);
-	while (reader->count < reader->limit && (source = choose(reader)) != NULL)
-	{
-		take_row(reader, source);
+	while ((source = choose(reader)) != NULL && !pass_or_take(reader, source))
 		go_to_next(reader, source);
-	}
 }
 
 static void
@@ -323,22 +349,20 @@ read_later(Reader *reader)
 	}
 }
 
-int
-wh_news_read(const Cursor *cursor, int limit, NewEvent **events)
+void
+wh_news_read(const Cursor *cursor, News *news)
 {
 	Reader		reader = {0};
 
 	reader.cursor = cursor;
-	reader.limit = limit;
+	reader.news = news;
 	reader.end = PG_UINT64_MAX;
 	if (cursor->high)
 		reader.end = DatumGetUInt64(DirectFunctionCall1(pg_snapshot_xmax,
 														cursor->high));
-	reader.events = palloc(limit * sizeof(NewEvent));
+	news->events = palloc(news->limit * sizeof(NewEvent));
 	open_sources(&reader);
 	read_running(&reader);
 	read_later(&reader);
 	close_sources(&reader);
-	*events = reader.events;
-	return reader.count;
 }

@@ -19,13 +19,26 @@ typedef struct NewEvent
 	Datum		payload;		/* json, perhaps toasted */
 } NewEvent;
 
+/* What is asked for, and what was found. */
+typedef struct News
+{
+	int			limit;			/* of events */
+	const Datum *absent;		/* organizations whose events are passed */
+	int			absent_count;
+	NewEvent   *events;
+	int			count;
+	int			passed;			/* and not among them */
+	bool		has_more;		/* there may be more behind the last one */
+} News;
+
 /*
- * Events behind the cursor in its order, at most limit of them, as the active
- * snapshot sees them.  The one at the position is among them while it has
- * endpoints left.  Lives in the current memory context.
+ * Events behind the cursor in its order, as the active snapshot sees them.  The
+ * one at the position is among them while it has endpoints left.  After some
+ * thousands that were passed the next is the last, whoever it is for, so that
+ * the cursor can be set there.  Lives in the current memory context.
  *
  * Errors: 55000 when a partition has lost its columns or its index.
  */
-extern int	wh_news_read(const Cursor *cursor, int limit, NewEvent **events);
+extern void wh_news_read(const Cursor *cursor, News *news);
 
 #endif							/* WH_NEWS_H */

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "front.h"
 #include "pace.h"
 #include "results.h"
 #include "roster.h"
@@ -39,7 +40,7 @@ is_worth_while(int count, int64 since)
 long
 wh_pace_time_to_take(void)
 {
-	bool		is_backlog = wh_take_has_more();
+	bool		is_backlog = wh_front_has_more();
 	bool		has_freed = is_backlog && wh_take_freed() > 0 && !was_empty;
 
 	if (!is_backlog && wh_roster_earliest_due() > GetCurrentTimestamp())

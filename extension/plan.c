@@ -75,6 +75,13 @@ can_start(const TakePlan *plan, Endpoint *endpoint, text *payload,
 	return !endpoint->is_held;
 }
 
+/* As a bit. */
+static int64
+shard_of(const Endpoint *endpoint)
+{
+	return (int64) (UINT64CONST(1) << (endpoint->id & 63));
+}
+
 static void
 note_served(Endpoint *endpoint)
 {
@@ -88,12 +95,15 @@ note_served(Endpoint *endpoint)
 }
 
 int
-wh_plan_served_places(void)
+wh_plan_served_places(int64 shards)
 {
 	int			places = 0;
 
 	for (int i = 0; i < SERVED_ENDPOINTS && served[i]; i++)
-		places += wh_roster_places(served[i]);
+	{
+		if (shard_of(served[i]) & shards)
+			places += wh_roster_places(served[i]);
+	}
 	return places;
 }
 
@@ -109,6 +119,7 @@ plan_new_row(TakePlan *plan, const NewRow *row, Body **shared)
 		endpoint->had_places = wh_roster_places(endpoint) > 0;
 	endpoint->piece = piece;
 	plan->wanted_count += endpoint->had_places;
+	plan->met |= shard_of(endpoint);
 	queued->event_id = row->event_id;
 	queued->endpoint_id = row->endpoint_id;
 	queued->created_at = GetCurrentTimestamp();

@@ -28,6 +28,7 @@ typedef struct TakePlan
 	TimestampTz now;			/* of the due look */
 	int			places;			/* left */
 	int			wanted_count;	/* new rows for endpoints that had places */
+	int64		met;			/* shards of the new rows */
 	bool		has_found_idle; /* a new row is for an idle endpoint */
 	bool		is_full;		/* a row waits for a place at its endpoint */
 } TakePlan;
@@ -46,8 +47,11 @@ extern void wh_plan_let_go(void);
 /* The suspect that was on the wire is over: the next one may go. */
 extern void wh_plan_clear_suspect(void);
 
-/* Places left at the endpoints that new events were started for lately. */
-extern int	wh_plan_served_places(void);
+/*
+ * Places left at the endpoints of these shards that new events were started for
+ * lately.
+ */
+extern int	wh_plan_served_places(int64 shards);
 
 /* Whether carrying it out would write anything. */
 extern bool wh_plan_has_rows(const TakePlan *plan);

@@ -18,6 +18,7 @@
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
+#include "absent.h"
 #include "news.h"
 #include "outbox.h"
 #include "queue.h"
@@ -147,30 +148,34 @@ match(int number, NewRow *rows, int limit, uint64 found, uint64 *next)
 	return count;
 }
 
-int
-wh_queue_read_new(const Cursor *cursor, int event_limit, int row_limit,
-				  NewRow **rows)
+void
+wh_queue_read_new(const Cursor *cursor, Piece *piece)
 {
-	NewEvent   *events;
-	int			event_count = wh_news_read(cursor, event_limit, &events);
-	int			count = 0;
+	News		news = {.limit = piece->event_limit};
 	uint64		found;
 	uint64		next = 0;
+	int			limit = piece->row_limit;
 
-	if (event_count == 0)
-		return 0;
-	found = run_find_endpoints(cursor, events, event_count, row_limit);
-	*rows = SPI_palloc((found + event_count) * sizeof(NewRow));
-	for (int i = 0; i < event_count && count < row_limit; i++)
+	if (piece->is_searching)
+		news.absent_count = wh_absent_find(cursor->shards, &news.absent);
+	wh_news_read(cursor, &news);
+	piece->has_passed = news.passed > 0;
+	if (news.count == 0)
+		return;
+	found = run_find_endpoints(cursor, news.events, news.count, limit);
+	piece->rows = SPI_palloc((found + news.count) * sizeof(NewRow));
+	for (int i = 0; i < news.count && piece->count < limit; i++)
 	{
+		NewRow	   *rows = &piece->rows[piece->count];
 		int			matches;
 
-		fill_new_row(&(*rows)[count], &events[i]);
-		matches = match(i + 1, &(*rows)[count], row_limit - count, found,
-						&next);
-		count += Max(matches, 1);
+		fill_new_row(rows, &news.events[i]);
+		matches = match(i + 1, rows, limit - piece->count, found, &next);
+		if (matches == 0 && piece->is_searching)
+			wh_absent_guess(news.events[i].organization_id);
+		piece->count += Max(matches, 1);
 	}
-	return count;
+	piece->has_more = news.has_more || piece->count == limit;
 }
 
 static void

@@ -42,6 +42,19 @@ typedef struct NewRow
 	bool		is_paused;
 } NewRow;
 
+/* A piece of the outbox: what is asked for, and what was found. */
+typedef struct Piece
+{
+	int			event_limit;
+	int			row_limit;		/* events times endpoints */
+	bool		is_searching;	/* the last ones were for nobody: pass others
+								 * that are, and do not count them */
+	NewRow	   *rows;
+	int			count;
+	bool		has_passed;		/* some that have no row */
+	bool		has_more;		/* there may be more behind the last row */
+} Piece;
+
 /* A queued delivery that may be due. */
 typedef struct DueRow
 {
@@ -94,6 +107,7 @@ extern bool wh_queue_check_cursors(void);
 /* Cursors of these shards, split where they reach beyond; one or more. */
 extern int	wh_queue_load_cursors(int64 shards, Cursor **cursors);
 extern void wh_queue_save_cursor(Cursor *cursor);
+extern void wh_queue_split_cursors(int64 shards);
 extern void wh_queue_merge_cursors(const Cursor *kept, const Cursor *gone);
 
 /* The snapshot that the first reads of this transaction see. */
@@ -103,12 +117,10 @@ extern Datum wh_queue_snapshot(void);
 extern void wh_queue_unpack_cursor(Cursor *cursor);
 
 /*
- * New events in cursor order, at most event_limit, times their endpoints, at
- * most row_limit rows.  A fresh window (high 0) is read with the snapshot that
- * wh_queue_snapshot returns.
+ * New events in cursor order, times their endpoints.  A fresh window (high 0) is
+ * read with the snapshot that wh_queue_snapshot returns.
  */
-extern int	wh_queue_read_new(const Cursor *cursor, int event_limit,
-							  int row_limit, NewRow **rows);
+extern void wh_queue_read_new(const Cursor *cursor, Piece *piece);
 
 /* Of a row that is not due by now, nothing but when it is due. */
 extern int	wh_queue_read_due(const DueWish *wishes, int count,

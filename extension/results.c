@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "clock.h"
+#include "front.h"
 #include "health.h"
 #include "record.h"
 #include "results.h"
@@ -42,7 +43,7 @@ wh_results_collect(void)
 		delivery->next = finished;
 		finished = delivery;
 		finished_count++;
-		is_awaited |= wh_take_is_waiting() || needs_place(delivery);
+		is_awaited |= wh_front_is_waiting() || needs_place(delivery);
 	}
 }
 

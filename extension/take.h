@@ -26,21 +26,8 @@ extern void wh_take_learn_endpoints(void);
  */
 extern Delivery *wh_take(int places, bool may_have_news);
 
-/* Whether another take would find events without further news. */
-extern bool wh_take_has_more(void);
-
-/*
- * Whether a cursor has moved past events for nobody without being saved, which
- * costs a commit: with the next rows for somebody, or by wh_take_save.
- */
-extern bool wh_take_is_unsaved(void);
-extern void wh_take_save(void);
-
 /* Whether this database has ever taken an event of its own. */
 extern bool wh_take_has_taken(void);
-
-/* Whether events wait behind full endpoints: another take, a little later. */
-extern bool wh_take_is_waiting(void);
 
 /* Requests that ended since the last piece was read. */
 extern int	wh_take_freed(void);

@@ -24,6 +24,7 @@
 
 #include "clock.h"
 #include "compat.h"
+#include "front.h"
 #include "gone.h"
 #include "pace.h"
 #include "ready.h"
@@ -135,7 +136,7 @@ has_news(void)
 static bool
 has_work(void)
 {
-	return has_news() || wh_take_has_more() ||
+	return has_news() || wh_front_has_more() ||
 		wh_roster_earliest_due() <= GetCurrentTimestamp();
 }
 
@@ -206,13 +207,13 @@ look_for_missed_commits(void)
 static void
 save_cursors(void)
 {
-	if (!wh_take_is_unsaved())
+	if (!wh_front_is_unsaved())
 		worker.save_at = 0;
 	else if (worker.save_at == 0)
 		worker.save_at = wh_clock_in(SAVE_MS);
 	else if (wh_clock_until(worker.save_at) == 0)
 	{
-		wh_take_save();
+		wh_front_save();
 		worker.save_at = 0;
 	}
 }
@@ -294,9 +295,9 @@ time_to_sleep(void)
 		{
 			bool		has_places = free_places() > 0;
 
-			if (has_places && (has_news() || wh_take_has_more()))
+			if (has_places && (has_news() || wh_front_has_more()))
 				work = Min(work, wh_pace_time_to_take());
-			else if (wh_take_is_waiting())
+			else if (wh_front_is_waiting())
 				work = Min(work, WAITING_MS);
 			if (has_places && wh_roster_earliest_due() < DT_NOEND)
 				work = Min(work, Max(wh_roster_time_to_due(), 1));

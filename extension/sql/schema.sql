@@ -238,7 +238,7 @@ create table webhook.cursor (
     position_endpoint_id bigint,
     primary key (origin, shards)
 ) with (fillfactor = 10);
-comment on table webhook.cursor is 'Internal: up to where workers have read the outbox: a window between two snapshots, and a position in it';
+comment on table webhook.cursor is 'Internal: up to where workers have read the outbox: a window between two snapshots, and a position in it; more than one row for a worker while some endpoints have more to get than they can take, or its share changes';
 comment on column webhook.cursor.origin is 'Database whose events it reads';
 comment on column webhook.cursor.shards is 'Bit mask of the endpoint shards it reads for (endpoint id modulo 64)';
 comment on column webhook.cursor.low is 'Everything visible here was taken; NULL: nothing was';
