@@ -42,7 +42,7 @@ initialize_database(DatabaseSlot *slot)
 	for (int i = 0; i < WH_MAX_WORKERS; i++)
 	{
 		slot->workers[i].procno = -1;
-		pg_atomic_init_u32(&slot->workers[i].news, 0);
+		pg_atomic_init_u32(&slot->workers[i].news, NEWS_NONE);
 		pg_atomic_init_u32(&slot->workers[i].in_flight, 0);
 		pg_atomic_init_u32(&slot->workers[i].should_drain, 0);
 	}
@@ -198,7 +198,7 @@ wh_shared_announce(DatabaseSlot *database)
 		 * Whoever turned the flag on sets the latch; the worker turns it off
 		 * before it reads, so a flag that is on means that it will read yet.
 		 */
-		if (pg_atomic_exchange_u32(&worker->news, 1) == 0)
+		if (pg_atomic_exchange_u32(&worker->news, NEWS_SOME) == NEWS_NONE)
 			set_latch_of(worker->procno);
 	}
 }

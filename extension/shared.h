@@ -37,6 +37,15 @@ typedef enum WorkerState
 	WORKER_FAILING				/* its last transaction failed */
 } WorkerState;
 
+/*
+ * What a worker has heard of commits.  AWAITED: it will look whether there have
+ * been any, and need not be woken for them.
+ */
+enum
+{
+	NEWS_NONE, NEWS_SOME, NEWS_AWAITED
+};
+
 typedef struct WorkerSlot
 {
 	pid_t		pid;			/* 0: no process; written by the worker */
@@ -49,7 +58,7 @@ typedef struct WorkerSlot
 								 * clock.h */
 	int64		asked_at;		/* launcher: when it asked for the process */
 	int			failures;		/* launcher: starts in a row that ended badly */
-	pg_atomic_uint32 news;		/* committed events to look for */
+	pg_atomic_uint32 news;		/* committed events to look for: NEWS_... */
 	pg_atomic_uint32 in_flight; /* written by the worker */
 	pg_atomic_uint32 should_drain;	/* written by the launcher */
 	char		last_error[WH_ERROR_SIZE];	/* written as state is */

@@ -46,7 +46,7 @@ claim(WorkerSlot *place, int total)
 	slot->total = total;
 	slot->state = WORKER_STARTING;
 	slot->since = GetCurrentTimestamp();
-	pg_atomic_write_u32(&slot->news, 1);
+	pg_atomic_write_u32(&slot->news, NEWS_SOME);
 	pg_atomic_write_u32(&slot->should_drain, 0);
 }
 
@@ -140,4 +140,25 @@ wh_slot_unwanted(uint64 wants)
 	if (database->wants == wants)
 		database->is_wanted = false;
 	LWLockRelease(wh_shared->lock);
+}
+
+bool
+wh_slot_may_have_news(void)
+{
+	return pg_atomic_read_u32(&slot->news) != NEWS_NONE;
+}
+
+bool
+wh_slot_take_news(void)
+{
+	return pg_atomic_exchange_u32(&slot->news, NEWS_NONE) == NEWS_SOME;
+}
+
+/* Not where there is news already. */
+void
+wh_slot_await_news(void)
+{
+	uint32		none = NEWS_NONE;
+
+	pg_atomic_compare_exchange_u32(&slot->news, &none, NEWS_AWAITED);
 }

@@ -29,6 +29,15 @@ extern bool wh_slot_notice_prepared(void);
 extern long wh_slot_time_to_prepared(void);
 
 /*
+ * News of commits.  The first says whether there may be some; the second whether
+ * there were, and from then on commits are news again; with the third the worker
+ * will ask for them by itself, and need not be woken until then.
+ */
+extern bool wh_slot_may_have_news(void);
+extern bool wh_slot_take_news(void);
+extern void wh_slot_await_news(void);
+
+/*
  * The extension is not here: nobody needs workers in this database, unless
  * somebody has said otherwise since wh_slot_wants returned that number.
  */

@@ -46,7 +46,7 @@
 #define MAINTENANCE_RETRY_MS 1000
 #define DRAIN_MS 5000			/* time to finish before leaving a layout */
 
-typedef struct Worker
+static struct
 {
 	int			index;
 	int			total;			/* workers that share the endpoints */
@@ -62,9 +62,7 @@ typedef struct Worker
 	bool		is_ready;		/* shards owned, cursors loaded */
 	bool		has_failed;		/* the last turn did, in part */
 	WorkerState verdict;		/* whether it may send, and why not */
-} Worker;
-
-static Worker worker;
+}			worker;
 
 /* Whether we may send, and to whom: all of them, or what has changed. */
 static void
@@ -129,8 +127,7 @@ may_take(void)
 static bool
 has_news(void)
 {
-	return worker.has_news ||
-		pg_atomic_read_u32(&wh_slot_mine()->news) != 0;
+	return worker.has_news || wh_slot_may_have_news();
 }
 
 static bool
@@ -152,7 +149,7 @@ static void
 take_and_send(void)
 {
 	int			places = free_places();
-	bool		had_news = has_news();
+	bool		had_news;
 	Delivery   *list;
 
 	wh_send(NULL);				/* what a failure has kept from it */
@@ -164,12 +161,14 @@ take_and_send(void)
 	 * Cleared before we read, so that what commits meanwhile is news again;
 	 * and only now, so that until then no commit has to wake us.
 	 */
-	pg_atomic_exchange_u32(&wh_slot_mine()->news, 0);
+	had_news = wh_slot_take_news() || worker.has_news;
 	worker.has_news = false;
+	if (!had_news && !has_work())
+		return;
 	list = wh_take(places, had_news);
 	wh_send(list);
 	if (wh_pace_note_take(list != NULL))
-		pg_atomic_write_u32(&wh_slot_mine()->news, 1);	/* wakes nobody */
+		wh_slot_await_news();
 }
 
 /*
