@@ -87,10 +87,13 @@ static Statement read_cursors = {
 	SPI_OK_SELECT, 2, {INT4OID, INT8OID}
 };
 
+/* Unless another row has some of its shards: see save_anew. */
 static Statement save_cursor = {
 	"insert into webhook.cursor (origin, shards, low, high, position_xid,"
 	"  position_id, position_endpoint_id)"
-	" values ($1, $2, $3, $4, $5, $6, $7)"
+	" select $1, $2, $3, $4, $5, $6, $7"
+	" where not exists (select from webhook.cursor c"
+	"  where c.origin = $1 and c.shards & $2 <> 0 and c.shards <> $2)"
 	" on conflict (origin, shards) do update set low = excluded.low,"
 	"  high = excluded.high, position_xid = excluded.position_xid,"
 	"  position_id = excluded.position_id,"
@@ -284,6 +287,21 @@ note_shards(int64 shards)
 	being_noted |= shards;
 }
 
+/*
+ * Somebody deleted rows, and adopt() made another one of ours: that is where to
+ * read on, once, and not where this process is.
+ */
+static void
+save_anew(Datum *values, const char *nulls)
+{
+	if (wh_statement_run(&save_cursor, values, nulls, false) > 0)
+		return;
+	ereport(FATAL,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rows of webhook.cursor were deleted and made anew"),
+			 errdetail("The worker starts again, from what is stored there.")));
+}
+
 void
 wh_queue_save_cursor(Cursor *cursor)
 {
@@ -306,7 +324,7 @@ wh_queue_save_cursor(Cursor *cursor)
 	values[7] = PointerGetDatum(&cursor->tid);
 	if (!ItemPointerIsValid(&cursor->tid) ||
 		wh_statement_run(&save_cursor_again, values, nulls, false) == 0)
-		wh_statement_run(&save_cursor, values, nulls, false);
+		save_anew(values, nulls);
 	cursor->tid = *(ItemPointer) DatumGetPointer(wh_statement_column(0, 1, &is_null));
 	note_shards(cursor->shards);
 }

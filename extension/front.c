@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "front.h"
+#include "merge.h"
 #include "plan.h"
 #include "session.h"
 
@@ -33,7 +34,6 @@
 static Front fronts[SHARDS];
 static int	front_count;
 static int	turn;				/* the front that was read last */
-static Datum target;			/* snapshot where several meet; 0: none do */
 static int64 ended_at;			/* the last request that did */
 
 Front
@@ -82,11 +82,14 @@ wh_front_load(int64 shards)
 {
 	Cursor	   *found;
 	bool		is_stored = false;
+	int			count;
 
-	front_count = wh_queue_load_cursors(shards, &found);
-	for (int i = 0; i < front_count; i++)
+	while (front_count > 0)		/* of a start that failed */
+		wh_front_free(&fronts[--front_count]);
+	count = wh_queue_load_cursors(shards, &found);
+	for (int i = 0; i < count; i++)
 	{
-		fronts[i] = make_front(&found[i]);
+		fronts[front_count++] = make_front(&found[i]);
 		is_stored |= found[i].low != 0 || found[i].high != 0;
 	}
 	return is_stored;
@@ -96,105 +99,6 @@ int
 wh_front_count(void)
 {
 	return front_count;
-}
-
-static bool
-is_at_target(const Cursor *cursor)
-{
-	return cursor->high == 0 && cursor->low &&
-		datumIsEqual(cursor->low, target, false, -1);
-}
-
-/* Two that have caught up are wanted for it. */
-static bool
-may_merge(void)
-{
-	int			count = 0;
-
-	for (int i = 0; i < front_count; i++)
-		count += !fronts[i].has_window;
-	return count >= 2 && !target;
-}
-
-/* Those that have caught up will meet. */
-static void
-choose_target(void)
-{
-	MemoryContext old;
-	Datum		snapshot;
-
-	if (!may_merge())
-		return;
-	wh_session_begin("taking events");
-	snapshot = wh_queue_snapshot(); /* leaves us in SPI's memory context */
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	target = datumCopy(snapshot, false, -1);
-	MemoryContextSwitchTo(old);
-	wh_session_commit(false);
-	for (int i = 0; i < front_count; i++)
-		fronts[i].is_merging = !fronts[i].has_window;
-}
-
-static void
-forget_target(void)
-{
-	pfree(DatumGetPointer(target));
-	target = 0;
-	for (int i = 0; i < front_count; i++)
-		fronts[i].is_merging = false;
-}
-
-static bool
-have_met(void)
-{
-	for (int i = 0; i < front_count; i++)
-	{
-		if (fronts[i].is_merging && !is_at_target(&fronts[i].cursor))
-			return false;
-	}
-	return target != 0;
-}
-
-/* All that have met become the first of them. */
-static void
-merge(void)
-{
-	Front	   *first = NULL;
-	Cursor		merged = {0};
-	int			kept = 0;
-
-	wh_session_begin("merging cursors");
-	for (int i = 0; i < front_count; i++)
-	{
-		if (!fronts[i].is_merging)
-			continue;
-		wh_queue_save_cursor(&fronts[i].cursor);
-		if (merged.shards != 0)
-			wh_queue_merge_cursors(&merged, &fronts[i].cursor);
-		merged.shards |= fronts[i].cursor.shards;
-	}
-	wh_session_commit(true);
-
-	/* Only now: after an error all of them are there as before. */
-	for (int i = 0; i < front_count; i++)
-	{
-		if (fronts[i].is_merging && first)
-		{
-			first->has_news |= fronts[i].has_news;
-			wh_front_free(&fronts[i]);
-			continue;
-		}
-		fronts[kept] = fronts[i];
-		if (fronts[i].is_merging)
-		{
-			first = &fronts[kept];
-			first->cursor.shards = merged.shards;
-			first->cursor.is_unsaved = false;
-		}
-		kept++;
-	}
-	front_count = kept;
-	forget_target();
 }
 
 /*
@@ -207,6 +111,7 @@ split(Front *front)
 {
 	int64		behind = front->met & front->cursor.shards;
 	int64		ahead = front->cursor.shards & ~behind;
+	Front		made;
 
 	front->behind_since = wh_clock_now();
 	front->met = 0;
@@ -215,23 +120,23 @@ split(Front *front)
 	wh_session_begin("splitting a cursor");
 	wh_queue_save_cursor(&front->cursor);
 	wh_queue_split_cursors(behind);
+	made = make_front(&front->cursor);
 	wh_session_commit(false);
 
-	front->cursor.is_unsaved = false;
-	ItemPointerSetInvalid(&front->cursor.tid);
-	fronts[front_count] = make_front(&front->cursor);
-	fronts[front_count].has_news = front->has_news;
-	fronts[front_count++].cursor.shards = ahead;
+	made.has_news = front->has_news;
+	made.cursor.is_unsaved = front->cursor.is_unsaved = false;
+	made.cursor.shards = ahead;
 	front->cursor.shards = behind;
+	ItemPointerSetInvalid(&made.cursor.tid);
+	ItemPointerSetInvalid(&front->cursor.tid);
+	fronts[front_count++] = made;
 }
 
 void
 wh_front_arrange(void)
 {
-	if (have_met())
-		merge();
-	choose_target();
-	for (int i = 0; i < front_count && !target; i++)
+	front_count = wh_merge_go_on(fronts, front_count);
+	for (int i = 0; i < front_count && !wh_merge_is_going_on(); i++)
 	{
 		if (front_count < MAX_SPLIT && fronts[i].behind_since != 0 &&
 			wh_clock_now() - fronts[i].behind_since > BEHIND_US)
@@ -264,8 +169,22 @@ static bool
 has_something(const Front *front)
 {
 	if (front->is_merging)
-		return !is_at_target(&front->cursor);
+		return !wh_merge_has_arrived(front);
 	return front->has_news || front->has_window;
+}
+
+/* Is there a front that finds rows, and needs the time in which another searches? */
+static bool
+must_share(void)
+{
+	if (wh_clock_now() - ended_at > STALLED_US)
+		return false;
+	for (int i = 0; i < front_count; i++)
+	{
+		if (has_something(&fronts[i]) && fronts[i].read_at == 0)
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -273,10 +192,10 @@ may_be_read(const Front *front)
 {
 	if (!has_something(front))
 		return false;
-	if (front->is_merging || front_count == 1 || wh_clock_until(front->read_at) == 0)
-		return !front->was_full || wh_front_may_look_ahead(front) ||
-			wh_plan_served_places(front->cursor.shards) > 0;
-	return false;
+	if (!front->is_merging && wh_clock_until(front->read_at) > 0 && must_share())
+		return false;
+	return !front->was_full || wh_front_may_look_ahead(front) ||
+		wh_plan_served_places(front->cursor.shards) > 0;
 }
 
 Front *
@@ -291,8 +210,7 @@ wh_front_choose(Front *copy)
 			continue;
 		turn = next;
 		*copy = *front;
-		if (front->is_merging && front->cursor.high == 0)
-			copy->cursor.high = target;
+		wh_merge_aim(copy);
 		return front;
 	}
 	return NULL;
@@ -303,18 +221,16 @@ note_search(Front *front, int64 took, int64 met)
 {
 	int64		pause;
 
+	front->searched = met == 0 && front->has_window ? front->searched + took : 0;
 	if (met != 0)
-		front->searched = pause = 0;
-	else if (!front->has_window)
 	{
-		front->searched = 0;
+		front->read_at = 0;
+		return;
+	}
+	if (!front->has_window)
 		pause = CAUGHT_UP_US;
-	}
 	else
-	{
-		front->searched += took;
 		pause = took * (front->searched < SEARCH_US ? 1 : SEARCH_SHARE - 1);
-	}
 	front->read_at = wh_clock_now() + pause;
 }
 
@@ -336,14 +252,14 @@ wh_front_note_piece(Front *front, const Front *copy, int64 took, int64 met)
 		front->behind_since = front->met = 0;
 	else if (front->behind_since == 0)
 		front->behind_since = wh_clock_now();
-	if (front->is_merging && front->was_full)
-		forget_target();		/* not before what is full has been sent */
+	if (front->is_merging && front->has_window)
+		wh_merge_give_up(fronts, front_count);	/* it has not caught up */
 }
 
 bool
 wh_front_has_more(void)
 {
-	if (may_merge() || have_met())
+	if (wh_merge_is_due(fronts, front_count))
 		return true;
 	for (int i = 0; i < front_count; i++)
 	{

@@ -31,7 +31,7 @@ typedef struct Front
 	int			rows_per_wanted;	/* in the last piece with any */
 	int			fan_out;		/* rows per event in the last piece */
 	int64		look_ahead_at;	/* not before; this one and the next: clock.h */
-	int64		read_at;		/* not before, while there are others */
+	int64		read_at;		/* not before, if others find rows; 0: now */
 	int			look_ahead_share;
 	int64		searched;		/* us, since a row was found */
 	int64		behind_since;	/* 0: it has caught up */

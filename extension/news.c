@@ -265,11 +265,19 @@ take_row(Reader *reader, Source *source)
 }
 
 static bool
-is_absent(const News *news, Datum organization_id)
+is_absent(const News *news, Source *source)
 {
+	bool		is_null;
+	Absent		event;
+
+	if (news->absent_count == 0)
+		return false;
+	event.organization_id = slot_getattr(source->slot, EVENT_ORGANIZATION + 1,
+										 &is_null);
+	event.event_type = slot_getattr(source->slot, EVENT_TYPE + 1, &is_null);
 	for (int i = 0; i < news->absent_count; i++)
 	{
-		if (datum_image_eq(news->absent[i], organization_id, false, -1))
+		if (wh_absent_is_equal(&news->absent[i], &event))
 			return true;
 	}
 	return false;
@@ -280,11 +288,8 @@ static bool
 pass_or_take(Reader *reader, Source *source)
 {
 	News	   *news = reader->news;
-	bool		is_null;
 
-	if (news->passed < MOST_PASSED && news->absent_count > 0 &&
-		is_absent(news, slot_getattr(source->slot, EVENT_ORGANIZATION + 1,
-									 &is_null)))
+	if (news->passed < MOST_PASSED && is_absent(news, source))
 	{
 		news->passed++;
 		return false;

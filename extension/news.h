@@ -5,6 +5,7 @@
 #ifndef WH_NEWS_H
 #define WH_NEWS_H
 
+#include "absent.h"
 #include "queue.h"
 
 /* An event as it stands in the outbox. */
@@ -23,7 +24,7 @@ typedef struct NewEvent
 typedef struct News
 {
 	int			limit;			/* of events */
-	const Datum *absent;		/* organizations whose events are passed */
+	const Absent *absent;		/* events that are passed */
 	int			absent_count;
 	NewEvent   *events;
 	int			count;

@@ -18,7 +18,6 @@
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
-#include "absent.h"
 #include "news.h"
 #include "outbox.h"
 #include "queue.h"
@@ -167,12 +166,13 @@ wh_queue_read_new(const Cursor *cursor, Piece *piece)
 	for (int i = 0; i < news.count && piece->count < limit; i++)
 	{
 		NewRow	   *rows = &piece->rows[piece->count];
+		Absent		guess = {news.events[i].organization_id, news.events[i].event_type};
 		int			matches;
 
 		fill_new_row(rows, &news.events[i]);
 		matches = match(i + 1, rows, limit - piece->count, found, &next);
 		if (matches == 0 && piece->is_searching)
-			wh_absent_guess(news.events[i].organization_id);
+			wh_absent_guess(guess);
 		piece->count += Max(matches, 1);
 	}
 	piece->has_more = news.has_more || piece->count == limit;

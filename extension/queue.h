@@ -47,8 +47,8 @@ typedef struct Piece
 {
 	int			event_limit;
 	int			row_limit;		/* events times endpoints */
-	bool		is_searching;	/* the last ones were for nobody: pass others
-								 * that are, and do not count them */
+	bool		is_searching;	/* the last ones were for nobody: pass those
+								 * like them, and do not count them */
 	NewRow	   *rows;
 	int			count;
 	bool		has_passed;		/* some that have no row */

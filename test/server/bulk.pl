@@ -10,6 +10,9 @@ use Webhook;
 my $t = Webhook->new('bulk');
 my $bulk = 8000;
 my $emit_bulk = "select count(webhook.emit('review.completed', 'org_1', '{}')) from generate_series(1, $bulk)";
+my $given_out_twice = 'select count(*) from (select from webhook.attempt where attempt = 1
+	group by event_id, endpoint_id having count(*) > 1) a';
+my $bulk_begins;
 my $is_split = 'select count(*) > 1 from webhook.cursor';
 
 # The journal's length where all has been read and sent, at one place.
@@ -33,6 +36,12 @@ sub arrived
 	return scalar grep { $_ != 1 } values %$times;
 }
 
+sub emit_bulk
+{
+	$bulk_begins = $t->sql('select clock_timestamp()');
+	$t->sql($emit_bulk);
+}
+
 sub emit_other
 {
 	return $t->emit(organization => 'other');
@@ -43,22 +52,34 @@ $t->endpoint('/ok?bulk');
 $t->endpoint('/ok?other', organization => 'other');
 emit_other();
 
-# others_pass: one that was emitted right behind the bulk, and one later.
-my $offset = start_anew();
-$t->sql($emit_bulk);
-for my $time ('at once', 'later')
+# The next event of another organization: how many of the bulk went before it.
+sub passed_after
 {
 	my $id = emit_other();
 
 	$t->wait_for_sql("select exists (select from webhook.attempt where event_id = '$id')");
-	my $before = $t->sql("select count(*) from webhook.attempt b
-		where b.organization_id = 'org_1' and b.started_at <
+	return $t->sql("select count(*) from webhook.attempt b
+		where b.organization_id = 'org_1' and b.started_at > '$bulk_begins' and b.started_at <
 			(select a.started_at from webhook.attempt a where a.event_id = '$id')");
-	cmp_ok($before, '<', $bulk / 2,
-		"the next event of another organization passes a bulk change, $time");
 }
+
+# others_pass: one that was emitted right behind the bulk, and one later.
+my $offset = start_anew();
+emit_bulk();
+cmp_ok(passed_after(), '<', $bulk / 2, "the next event of another organization passes a bulk change, $_")
+  for 'at once', 'later';
 is($t->sql($is_split), 't', 'the busy endpoint keeps its place');
 is(arrived($offset, 'a bulk change', '/ok?bulk' => $bulk, '/ok?other' => 2), 0, 'and once');
+
+# others_pass_who_asks_for_something_else: endpoints that go on, of the same
+# organization, cost the others no look at each event.
+$t->sql("insert into webhook.endpoint (organization_id, url, events)
+	select 'org_1', '" . $t->receiver->url('/ok?else') . "', '{review.created}' from generate_series(1, 200)");
+$offset = start_anew();
+emit_bulk();
+cmp_ok(passed_after(), '<', $bulk / 2, 'it passes beside endpoints for other events');
+is(arrived($offset, 'beside them', '/ok?bulk' => $bulk, '/ok?other' => 1), 0, 'and once');
+$t->sql("delete from webhook.endpoint where url like '%else'");
 
 # who_had_no_endpoint_there_gets_one: its events have been passed unseen.
 $offset = start_anew();
@@ -82,8 +103,18 @@ $t->node->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activit
 	where datname = 'postgres' and backend_type = 'webhook worker' and pid <> $pid");
 emit_other() for 1 .. 3;
 arrived($offset, 'a crash', '/ok?bulk' => $bulk, '/ok?other' => 6);
-is($t->sql('select count(*) from (select from webhook.attempt where attempt = 1
-		group by event_id, endpoint_id having count(*) > 1) a'), '0', 'nothing is given out twice');
+is($t->sql($given_out_twice), '0', 'nothing is given out twice');
+
+# somebody_deletes_cursors_while_it_is_split, and has the database adopted: what
+# the worker had in mind is not to be read once more.
+$offset = start_anew();
+$t->sql($emit_bulk);
+$t->wait_for_sql($is_split);
+$t->sql('begin; delete from webhook.cursor; select webhook.adopt(); commit');
+my $next = emit_other();
+$t->wait_for_sql("select exists (select from webhook.attempt where event_id = '$next')");
+start_anew();
+is($t->sql($given_out_twice), '0', 'cursors are deleted: nothing is given out twice');
 
 # other_workers_take_over
 $offset = start_anew();
