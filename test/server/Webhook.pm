@@ -196,6 +196,20 @@ sub wait_for_sql
 	});
 }
 
+# The same, of a server that crashes meanwhile.  The query is an argument: psql
+# may have ended before it reads any, and who writes to it then dies.
+sub wait_through_crashes
+{
+	my ($self, $query, $seconds) = @_;
+	my @psql = ('psql', '-XAtq', '-d', $self->{node}->connstr('postgres'), '-c', $query);
+
+	return wait_until($query, $seconds, sub {
+		my ($output) = PostgreSQL::Test::Utils::run_command(\@psql);
+
+		return $output eq 't';
+	});
+}
+
 # Nothing is waiting, queued or on the wire any more.
 sub wait_until_done
 {

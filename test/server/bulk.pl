@@ -99,7 +99,7 @@ emit_other() for 1 .. 3;
 $t->wait_for_sql($is_split);
 my ($pid) = $t->worker_pids;
 kill KILL => $pid;
-$t->node->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity
+$t->wait_through_crashes("select count(*) = 1 from pg_stat_activity
 	where datname = 'postgres' and backend_type = 'webhook worker' and pid <> $pid");
 emit_other() for 1 .. 3;
 arrived($offset, 'a crash', '/ok?bulk' => $bulk, '/ok?other' => 6);

@@ -176,7 +176,7 @@ $t->sql("select webhook.emit('review.completed', 'org_1', '{}')
 $t->wait_for_journal(5, qr/kill/);
 ($pid) = $t->worker_pids;
 kill KILL => $pid;
-$node->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity
+$t->wait_through_crashes("select count(*) = 1 from pg_stat_activity
 	where datname = 'postgres' and backend_type = 'webhook worker' and pid <> $pid");
 $t->wait_until_done(undef, 60);
 my %times = $t->receiver->arrivals(qr/kill/);

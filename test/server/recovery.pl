@@ -22,16 +22,11 @@ sub restart_with
 	$node->start;
 }
 
-# As wait_for_sql, of a server that crashes meanwhile.
 sub wait_through_crashes
 {
 	my ($query) = @_;
 
-	Webhook::wait_until($query, 90, sub {
-		my ($status, $output) = $node->psql('postgres', $query);
-
-		return $status == 0 && $output eq 't';
-	});
+	return $t->wait_through_crashes($query, 90);
 }
 
 # The server and all of its processes, at once.
