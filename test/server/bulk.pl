@@ -19,7 +19,8 @@ my $is_split = 'select count(*) > 1 from webhook.cursor';
 sub start_anew
 {
 	$t->wait_until_done(undef, 120);
-	$t->wait_for_sql('select count(*) = 1 from webhook.cursor');
+	# Sooner than by the look that is made every 5 s.
+	$t->wait_for_sql('select count(*) = 1 from webhook.cursor', undef, 2);
 	return scalar $t->receiver->journal;
 }
 
